@@ -1,0 +1,59 @@
+"""Run our hooks when LLaMA-Factory's modules are imported, in any Python process.
+
+The wheel installs ``lf_registry_autoload.pth``, which imports this module when the interpreter starts. It must stay
+cheap and must not import anything that is not loaded already: a plain ``python`` pays for it too (``benchmarks/``).
+LLaMA-Factory has no plugin mechanism, and with several GPUs it starts fresh interpreters through ``torchrun``, so
+registering in one process would be lost in the others; an import hook is active in all of them.
+"""
+
+import sys
+
+#: LLaMA-Factory module -> our hook module, whose ``apply(module)`` runs right after the module was executed.
+HOOKS = {
+    "llamafactory.data.parser": "lf_registry.hooks.datasets",
+    "llamafactory.data.template": "lf_registry.hooks.templates",
+    "llamafactory.extras.constants": "lf_registry.hooks.models",
+    "llamafactory.launcher": "lf_registry.hooks.launcher",
+}
+
+
+class HookFinder:
+    """A ``sys.meta_path`` finder that finds nothing itself: it lets the others find and wraps the result."""
+
+    def find_spec(self, name, path=None, target=None):
+        """Return the real spec of a hooked module with our hook behind its loader, None for any other module."""
+        if name not in HOOKS:
+            return None
+        for finder in sys.meta_path:
+            find_spec = getattr(finder, "find_spec", None)
+            if finder is self or find_spec is None:
+                continue
+            spec = find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    _run_after_exec(spec.loader, HOOKS[name])
+                return spec
+        return None
+
+
+def _run_after_exec(loader, hook_name):
+    """Make ``loader`` run the hook after it has executed its module (the loader keeps its type and its source)."""
+    exec_module = loader.exec_module
+
+    def exec_module_then_hook(module):
+        exec_module(module)
+        import importlib
+
+        importlib.import_module("lf_registry.errors").show_user_errors_without_traceback()
+        importlib.import_module(hook_name).apply(module)
+
+    loader.exec_module = exec_module_then_hook
+
+
+def install():
+    """Put the finder first on ``sys.meta_path``, once."""
+    if not any(type(finder).__name__ == HookFinder.__name__ for finder in sys.meta_path):
+        sys.meta_path.insert(0, HookFinder())
+
+
+install()

@@ -1,0 +1,80 @@
+"""``dataset_info.json``, LLaMA-Factory's own list of datasets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError, did_you_mean
+from .paths import roots
+
+FILE_NAME = "dataset_info.json"
+_REMOTE_KEYS = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
+
+
+def read_dataset_info(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read ``dataset_info.json`` in ``folder``.
+
+    Raises:
+        UserError: names the file and, for broken JSON, line and column.
+    """
+    path = folder / FILE_NAME
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: there is no such file, so no dataset is known in this folder",
+            hint="set `dataset_dir:` to the folder that holds dataset_info.json, or run from there",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg}") from None
+    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
+        raise UserError(f"{path}: must hold one object per dataset name")
+    return value
+
+
+def known_datasets() -> dict[str, tuple[Path, dict[str, Any]]]:
+    """The datasets of all data roots: name -> (root folder, entry). The first root that has a name wins."""
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for root in roots():
+        if (root.path / FILE_NAME).is_file():
+            for name, entry in read_dataset_info(root.path).items():
+                found.setdefault(name, (root.path, entry))
+    return found
+
+
+def check_datasets(names: list[str], dataset_dir: str) -> None:
+    """Check that every dataset of a recipe is listed and that its file is there and not empty.
+
+    Raises:
+        UserError: lists all problems; an unknown name gets the known ones and where else it exists.
+    """
+    if dataset_dir == "ONLINE" or dataset_dir.startswith("REMOTE:"):
+        return
+    folder = Path(dataset_dir)
+    info = read_dataset_info(folder)
+    problems = []
+    for name in names:
+        if name not in info:
+            elsewhere = known_datasets().get(name)
+            where = f" (it is in {elsewhere[0]}: set dataset_dir to that folder)" if elsewhere else ""
+            known = did_you_mean(name, info, kind="datasets")
+            problems.append(f"dataset: {name!r} is not in {folder / FILE_NAME}{where}; {known}")
+        elif not any(key in info[name] for key in _REMOTE_KEYS):
+            problems += _file_problems(name, info[name], folder)
+    if problems:
+        raise UserError(problems, hint="lf-registry list datasets")
+
+
+def _file_problems(name: str, entry: dict[str, Any], folder: Path) -> list[str]:
+    if "file_name" not in entry:
+        return [f"{folder / FILE_NAME}: {name}: has no file_name"]
+    path = folder / entry["file_name"]
+    if not path.exists():
+        return [f"{folder / FILE_NAME}: {name}: its file {path} does not exist"]
+    if path.is_file() and path.stat().st_size < 64 and path.read_bytes().strip() in (b"", b"[]"):
+        return [f"{path}: the dataset {name!r} is still empty; add examples to it"]
+    return []

@@ -1,0 +1,96 @@
+"""Recipes: plain LLaMA-Factory YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .dataset_info import check_datasets
+from .errors import UserError, did_you_mean
+from .paths import roots
+from .registry import read_yaml
+from .templates import builtin_template_names, load_templates
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe with the command line's ``key=value`` overrides applied.
+
+    Attributes:
+        path: the file.
+        values: key -> value, as LLaMA-Factory's parser will get them.
+    """
+
+    path: Path
+    values: dict[str, Any]
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file the way ``llamafactory-cli`` does.
+
+    Raises:
+        UserError: the file is missing or not YAML, or an override is not ``key=value``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        known = {str(recipe) for recipe in known_recipes()}
+        raise UserError(f"{path}: there is no such recipe; {did_you_mean(str(path), known, kind='recipes')}")
+    read_yaml(path)  # for its errors; OmegaConf reads numbers such as 1e-4 in its own way, and LLaMA-Factory uses it
+    wrong = [text for text in overrides if "=" not in text or text.startswith(("-", "="))]
+    if wrong:
+        raise UserError(
+            [f"{text!r} is not an override; write key=value, for example output_dir=out/test" for text in wrong]
+        )
+    from omegaconf import OmegaConf
+
+    merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_cli(list(overrides)))
+    return Recipe(path, OmegaConf.to_container(merged))  # type: ignore[arg-type]
+
+
+def known_recipes() -> list[Path]:
+    """The training recipes of all data roots: relative to the current folder where that is possible."""
+    found = []
+    for root in roots():
+        for path in sorted((root.path / "recipes").glob("*.yaml")):
+            found.append(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return found
+
+
+def names(value: Any) -> list[str]:
+    """A recipe's ``dataset:`` as a list (LLaMA-Factory takes ``a,b`` as well as a YAML list)."""
+    if value is None:
+        return []
+    parts = value if isinstance(value, list) else str(value).split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def check_names(recipe: Recipe) -> None:
+    """Check the template, the datasets and the DeepSpeed file that a recipe names.
+
+    Raises:
+        UserError: lists all problems with the names that exist and the one probably meant.
+    """
+    problems = []
+    template = recipe.values.get("template")
+    if template is not None:
+        try:
+            templates = set(load_templates()) | builtin_template_names()
+            if template not in templates:
+                known = did_you_mean(str(template), templates, kind="templates")
+                problems.append(f"{recipe.path}: template: {template!r} does not exist; {known}")
+        except UserError as error:
+            problems += error.problems
+    datasets = names(recipe.values.get("dataset")) + names(recipe.values.get("eval_dataset"))
+    dataset_dir = recipe.values.get("dataset_dir", "data")
+    if datasets and isinstance(dataset_dir, str):
+        try:
+            check_datasets(datasets, dataset_dir)
+        except UserError as error:
+            problems += [f"{recipe.path}: {problem}" for problem in error.problems]
+    deepspeed = recipe.values.get("deepspeed")
+    if isinstance(deepspeed, str) and not Path(deepspeed).is_file():
+        problems.append(f"{recipe.path}: deepspeed: {deepspeed} does not exist (paths start at the current folder)")
+    if problems:
+        raise UserError(problems, hint="lf-registry list templates | datasets | recipes")
