@@ -88,14 +88,14 @@ class ChatFormat:
 
 
 def split_generation_prompt(tail: str, assistant_tail: str) -> tuple[str, str]:
-    """Split the text after a user's content into what ends the turn and the assistant's header.
+    r"""Split the text after a user's content into what ends the turn and the assistant's header.
 
     A turn ends the way an answer ends (``<|eot_id|>``), when the tail starts so; otherwise with its line breaks:
 
-    >>> split_generation_prompt("<|im_end|>\\n<|im_start|>assistant\\n", "<|im_end|>\\n")
-    ('<|im_end|>\\n', '<|im_start|>assistant\\n')
-    >>> split_generation_prompt("\\n<|answer|>\\n", EOS)
-    ('\\n', '<|answer|>\\n')
+    >>> split_generation_prompt("<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>\n")
+    ('<|im_end|>\n', '<|im_start|>assistant\n')
+    >>> split_generation_prompt("\n<|answer|>\n", EOS)
+    ('\n', '<|answer|>\n')
     """
     if assistant_tail and tail.startswith(assistant_tail):
         end = len(assistant_tail)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError, did_you_mean
+from .files import json_text, write_atomically
 from .paths import roots
 
 FILE_NAME = "dataset_info.json"
@@ -34,6 +35,43 @@ def read_dataset_info(folder: Path) -> dict[str, dict[str, Any]]:
     if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
         raise UserError(f"{path}: must hold one object per dataset name")
     return value
+
+
+#: The part of an entry that describes rows of ``{"messages": [{"role": ..., "content": ...}]}``.
+MESSAGES_ENTRY: dict[str, Any] = {
+    "formatting": "sharegpt",
+    "columns": {"messages": "messages"},
+    "tags": {
+        "role_tag": "role",
+        "content_tag": "content",
+        "user_tag": "user",
+        "assistant_tag": "assistant",
+        "system_tag": "system",
+    },
+}
+
+
+def add_entry(folder: Path, name: str, entry: dict[str, Any]) -> None:
+    """Add (or replace) an entry of ``dataset_info.json``; all other entries keep their order and their formatting.
+
+    The new entry is put into the text at the end, so that a user's own layout and a diff stay readable. Only replacing
+    an entry rewrites the file.
+
+    Raises:
+        UserError: the file is not valid, or cannot be written.
+    """
+    path = folder / FILE_NAME
+    info = read_dataset_info(folder) if path.is_file() else {}
+    if name in info or not info:
+        write_atomically(path, json_text(info | {name: entry}))
+        return
+    text = path.read_text(encoding="utf-8-sig")
+    head = text.rstrip().removesuffix("}").rstrip()
+    indent = next((line[: len(line) - len(line.lstrip())] for line in text.splitlines()[1:] if line.strip()), "  ")
+    body = json.dumps({name: entry}, ensure_ascii=False, indent=len(indent.expandtabs(4)) or 2).splitlines()[1:-1]
+    added = head + ",\n" + "\n".join(body) + "\n}\n"
+    assert json.loads(added) == info | {name: entry}
+    write_atomically(path, added)
 
 
 def known_datasets() -> dict[str, tuple[Path, dict[str, Any]]]:

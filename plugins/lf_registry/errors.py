@@ -19,6 +19,9 @@ class UserError(ValueError):
         hint: the next command to type, if there is one.
     """
 
+    #: The exit code of a command that ends with this error: the check found problems.
+    exit_code = 1
+
     def __init__(self, problems: str | Iterable[str], hint: str | None = None) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         self.hint = hint
@@ -30,6 +33,12 @@ class UserError(ValueError):
         else:
             text = f"{len(self.problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in self.problems)
         return f"{text}\n  next: {self.hint}" if self.hint else text
+
+
+class WrongUsage(UserError):
+    """The command line itself is wrong: an unknown name, or options that do not go together."""
+
+    exit_code = 2
 
 
 def did_you_mean(name: str, known: Iterable[str], *, kind: str = "known", most: int = 12) -> str:

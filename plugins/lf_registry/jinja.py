@@ -7,6 +7,8 @@ result does not depend on the environment's ``trim_blocks``.
 
 from __future__ import annotations
 
+import re
+
 from .chat_format import BOS, EOS, ChatFormat
 from .safe_text import defuse
 from .tool_jinja import DEFUSED, TOOL_CALLS, TOOL_DEFINITIONS
@@ -22,13 +24,13 @@ def literal(text: str) -> str:
 
 
 def _expression(text: str, bos: str | None, eos: str | None) -> str:
-    """An expression for a part's text; without a tokenizer its tokens stay the variables ``bos_token``, ``eos_token``."""
-    text = text.replace(BOS, BOS if bos is None else bos).replace(EOS, EOS if eos is None else eos)
-    pieces: list[str] = []
-    for line in text.replace(BOS, f"\0{BOS}\0").replace(EOS, f"\0{EOS}\0").split("\0"):
-        if line:
-            pieces.append({BOS: "bos_token", EOS: "eos_token"}.get(line, literal(line)))
-    return " + ".join(pieces)
+    """An expression for a part's text; a token that is not known stays the variable ``bos_token`` or ``eos_token``."""
+    if bos is not None:
+        text = text.replace(BOS, bos)
+    if eos is not None:
+        text = text.replace(EOS, eos)
+    pieces = re.split(f"([{BOS}{EOS}])", text)
+    return " + ".join({BOS: "bos_token", EOS: "eos_token"}.get(piece, literal(piece)) for piece in pieces if piece)
 
 
 def chat_template(

@@ -43,7 +43,11 @@ def modelfile(chat: ChatFormat, *, eos: str | None, source: str = ".", context: 
 
     lines = ["# Written by lf-registry. Create the model with: ollama create NAME -f Modelfile", f"FROM {source}", ""]
     if BOS not in chat.prefix:
-        lines += ["# This format starts without a BOS token. If the tokenizer adds one (Llama-3 types do), Ollama puts it", "# in front, where training had none.", ""]
+        lines += [
+            "# This format starts without a BOS token. If the tokenizer adds one (Llama-3 types do), Ollama puts it",
+            "# in front, where training had none.",
+            "",
+        ]
     lines += [f'TEMPLATE """{template}"""', ""]
     if chat.default_system:
         lines += [f'SYSTEM """{chat.default_system}"""', ""]

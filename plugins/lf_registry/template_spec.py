@@ -133,7 +133,9 @@ def _rules(spec: TemplateSpec, values: dict[str, Any], path: Path) -> list[str]:
         problems.append("default_system_of: there is a default_system already; remove one of the two")
     hidden = control_tokens([spec.default_system])
     if hidden:
-        problems.append(f"default_system: contains {', '.join(hidden)}, which the tokenizer would read as a control token")
+        problems.append(
+            f"default_system: contains {', '.join(hidden)}, which the tokenizer would read as a control token"
+        )
     return problems
 
 

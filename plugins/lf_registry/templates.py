@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .errors import UserError, did_you_mean
+from .errors import UserError, WrongUsage, did_you_mean
 from .paths import Root, roots
 from .registry import read_yaml, yaml_files
 from .template_spec import TemplateSpec, parse
@@ -22,7 +22,7 @@ class RegisteredTemplate:
     Attributes:
         spec: its content.
         path: the file.
-        default_system: its persona: its own, that of ``default_system_of``, or the nearest one up the ``extends`` chain.
+        default_system: its persona: its own, that of ``default_system_of``, or the nearest one up ``extends``.
         builtin: the LLaMA-Factory template at the end of the ``extends`` chain; None for a format of our own.
         own_format: the spec at the end of the chain when it is a format of our own, else None.
     """
@@ -40,18 +40,36 @@ class RegisteredTemplate:
 
 
 @cache
-def builtin_template_names() -> frozenset[str]:
-    """The names LLaMA-Factory registers, read from its source: importing it takes seconds, this takes milliseconds."""
+def builtin_templates() -> dict[str, str | None]:
+    """The templates that LLaMA-Factory registers: name -> why it cannot be extended (None when it can).
+
+    Read from its source, because importing it takes seconds and this takes milliseconds.
+    """
     package = importlib.util.find_spec("llamafactory")
     if package is None or not package.submodule_search_locations:
         raise UserError("LLaMA-Factory is not installed in this Python", hint="pip install llamafactory")
     source = Path(package.submodule_search_locations[0]) / "data" / "template.py"
-    names = set()
+    found: dict[str, str | None] = {}
     for statement in ast.parse(source.read_text(encoding="utf-8")).body:
         call = statement.value if isinstance(statement, ast.Expr) else None
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "register_template":
-            names |= {key.value.value for key in call.keywords if key.arg == "name"}  # type: ignore[attr-defined]
-    return frozenset(names)
+            arguments = {keyword.arg: keyword.value for keyword in call.keywords}
+            name = ast.literal_eval(arguments["name"])
+            found[name] = next((why for key, why in _CANNOT_EXTEND.items() if key in arguments), None)
+    return found
+
+
+#: An argument of ``register_template`` that makes a prompt which no chat template can repeat with equal token ids.
+_CANNOT_EXTEND = {
+    "template_class": "it changes messages in code",
+    "mm_plugin": "it puts images, sound or video into the prompt",
+    "efficient_eos": "it does not end its answers itself (efficient_eos)",
+}
+
+
+def builtin_template_names() -> frozenset[str]:
+    """The names of the templates that LLaMA-Factory registers."""
+    return frozenset(builtin_templates())
 
 
 def load_templates(
@@ -113,7 +131,7 @@ def _read_all(known: frozenset[str], among: list[Root]) -> tuple[dict[str, tuple
 def _links(
     spec: TemplateSpec, key: str, specs: dict[str, TemplateSpec], ends: frozenset[str]
 ) -> tuple[list[TemplateSpec], list[str]]:
-    """Follow ``key`` (``extends`` or ``default_system_of``) from spec to spec, until it is empty or names one of ``ends``.
+    """Follow ``key`` (``extends``, ``default_system_of``) from spec to spec, until it is empty or in ``ends``.
 
     Returns:
         The specs on the way, and what is wrong with the link: its target does not exist, or it goes round in a circle.
@@ -146,5 +164,5 @@ def get_template(name: str) -> RegisteredTemplate:
                 f"{name!r} is a template of LLaMA-Factory itself, not of this registry",
                 hint=f"lf-registry new persona my-{name} --extends {name}",
             )
-        raise UserError(f"there is no template {name!r}; {did_you_mean(name, templates, kind='templates')}")
+        raise WrongUsage(f"there is no template {name!r}; {did_you_mean(name, templates, kind='templates')}")
     return templates[name]

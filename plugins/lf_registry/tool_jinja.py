@@ -14,9 +14,7 @@ _ARGUMENTS = (
     "{%- if call['arguments'] is string -%}{{- call['arguments']" + DEFUSED + " -}}"
     "{%- else -%}{{- call['arguments'] | tojson" + DEFUSED + " -}}{%- endif -%}"
 )
-_WRAPPED = (
-    "{%- if tool['type'] != 'function' -%}{%- set tool = {'type': 'function', 'function': tool} -%}{%- endif -%}"
-)
+_WRAPPED = "{%- if tool['type'] != 'function' -%}{%- set tool = {'type': 'function', 'function': tool} -%}{%- endif -%}"
 
 TOOL_DEFINITIONS: dict[str, list[str]] = {
     "llama3": [
@@ -24,7 +22,11 @@ TOOL_DEFINITIONS: dict[str, list[str]] = {
         "{{- '\\n\\nYou have access to the following functions. To call a function, please respond with JSON for a "
         'function call. Respond in the format {"name": function name, "parameters": dictionary of argument name and '
         "its value}. Do not use variables.\\n\\n' -}}",
-        "{%- for tool in tools -%}" + _WRAPPED + "{{- (tool | tojson(indent=4)" + DEFUSED + ") + '\\n\\n' -}}{%- endfor -%}",
+        "{%- for tool in tools -%}"
+        + _WRAPPED
+        + "{{- (tool | tojson(indent=4)"
+        + DEFUSED
+        + ") + '\\n\\n' -}}{%- endfor -%}",
     ],
     "qwen": [
         "{{- '\\n\\n# Tools\\n\\nYou may call one or more functions to assist with the user query.\\n\\n"

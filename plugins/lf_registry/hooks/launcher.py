@@ -73,6 +73,10 @@ def _set_up_torchrun(arguments: list[str], module: ModuleType) -> None:
         if len(argument.split()) != 1
     ]
     if len(str(module.__file__).split()) != 1:
-        problems.append(f"LLaMA-Factory is installed in {module.__file__!r}; its launcher breaks at the space in that path")
+        problems.append(
+            f"LLaMA-Factory is installed in {module.__file__!r}; its launcher breaks at the space in that path"
+        )
     if problems:
-        raise UserError(problems, hint="move the folder or file to a path without spaces; put texts into the recipe file")
+        raise UserError(
+            problems, hint="move the folder or file to a path without spaces; put texts into the recipe file"
+        )

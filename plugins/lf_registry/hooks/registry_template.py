@@ -126,7 +126,12 @@ def build(template: RegisteredTemplate, builtin: Mapping[str, Template]) -> Regi
     values["format_user"] = ContentFormatter(slots=source.format_user.slots)
     chat = _format_of(source, "")
     texts = [chat.prefix, chat.generation_prompt, *chat.stop_words]
-    texts += [text for part in (chat.system, chat.user, chat.assistant, chat.observation) if part for text in (part.head, part.tail)]
+    texts += [
+        text
+        for part in (chat.system, chat.user, chat.assistant, chat.observation)
+        if part
+        for text in (part.head, part.tail)
+    ]
     return RegistryTemplate(**values, control=control_tokens(texts))
 
 

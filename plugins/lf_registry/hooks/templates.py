@@ -42,7 +42,9 @@ def _explain_unknown_names(module: ModuleType) -> None:
     def get_template_and_fix_tokenizer(tokenizer: Any, data_args: Any) -> Template:
         name = data_args.template
         if name is not None and name not in module.TEMPLATES:
-            raise UserError(f"template: {name!r} does not exist; {did_you_mean(name, module.TEMPLATES, kind='templates')}")
+            raise UserError(
+                f"template: {name!r} does not exist; {did_you_mean(name, module.TEMPLATES, kind='templates')}"
+            )
         return original(tokenizer, data_args)
 
     module.get_template_and_fix_tokenizer = get_template_and_fix_tokenizer

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..chat_format import chat_format
+from ..jinja import chat_template
+
 SPECIAL_TOKENS = (
     "<|begin_of_text|>",
     "<|end_of_text|>",
@@ -23,6 +26,18 @@ PATTERN = (
 )
 
 
+#: Llama-3's format without a persona: what the tiny model knows before it is fine-tuned.
+CHAT = chat_format(
+    prefix=[{"bos_token"}],
+    system=["<|start_header_id|>system<|end_header_id|>\n\n{{content}}<|eot_id|>"],
+    user=[
+        "<|start_header_id|>user<|end_header_id|>\n\n{{content}}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    ],
+    assistant=["{{content}}<|eot_id|>"],
+)
+
+
 def texts(value: Any) -> Iterator[str]:
     """All strings in a JSON value."""
     if isinstance(value, str):
@@ -35,7 +50,7 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(item)
 
 
-def build_tokenizer(corpus: list[str], vocabulary: int = 4096) -> Any:
+def build_tokenizer(corpus: list[str], vocabulary: int = 3000) -> Any:
     """Learn a byte-level BPE tokenizer with Llama-3's pre-tokenizer and special tokens. Deterministic.
 
     Args:
@@ -54,18 +69,27 @@ def build_tokenizer(corpus: list[str], vocabulary: int = 4096) -> Any:
     trainer = trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(corpus, trainer)
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    return PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>", model_max_length=8192
     )
+    fast.chat_template = chat_template(CHAT, [])
+    return fast
 
 
-def build_model(folder: Path, corpus: list[str], *, hidden: int = 192, layers: int = 4, seed: int = 0) -> None:
+def load(folder: Path) -> tuple[Any, Any]:
+    """Load (model, tokenizer) with plain Transformers."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def build_model(folder: Path, corpus: list[str], *, hidden: int = 192, layers: int = 2, seed: int = 0) -> None:
     """Write a randomly initialized Llama with its tokenizer to ``folder``, like a download from the Hub.
 
     Args:
         folder: created when missing.
         corpus: the texts that the tokenizer learns from.
-        hidden: hidden size; with the defaults the model has about 2.6 million parameters.
+        hidden: hidden size; with the defaults the model has about 1.5 million parameters.
         layers: number of layers.
         seed: of the initialization.
     """

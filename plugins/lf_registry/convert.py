@@ -1,0 +1,215 @@
+"""``lf-registry convert``: a file of another format becomes a dataset and its entry in ``dataset_info.json``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .convert_readers import READERS, ReadOptions, Row, guess_format
+from .dataset_info import FILE_NAME, MESSAGES_ENTRY, add_entry, read_dataset_info
+from .errors import UserError, WrongUsage, did_you_mean
+from .files import json_text, write_atomically
+from .template_spec import NAME
+from .text_encoding import read_text
+
+#: Roles as they are called in OpenAI's and in ShareGPT's notation.
+_ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "system": "system"}
+
+
+@dataclass
+class Report:
+    """What a conversion did.
+
+    Attributes:
+        data_file: the file written.
+        format, encoding: what the source was.
+        kept: number of examples written.
+        skipped: (line, why) of each example left out.
+        duplicates: how many of the kept examples are exactly equal to an earlier one.
+    """
+
+    data_file: Path
+    format: str
+    encoding: str
+    kept: int = 0
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    duplicates: int = 0
+
+
+def convert(
+    source: Path,
+    name: str,
+    *,
+    root: Path,
+    format: str | None = None,
+    options: ReadOptions | None = None,
+    encoding: str | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+) -> Report:
+    """Convert ``source`` to ``root/datasets/NAME.json`` and add its entry to ``root/dataset_info.json``.
+
+    Args:
+        source: the file to read.
+        name: the dataset's name in a recipe.
+        root: the folder of ``dataset_info.json`` (made when missing).
+        format: one of ``READERS``; guessed from the file when not given.
+        options: markers, delimiter and columns.
+        encoding: of the source; recognized when not given.
+        skip_bad: leave out examples that cannot be used instead of stopping.
+        overwrite: replace a dataset of this name.
+
+    Raises:
+        UserError: lists every bad example with its line; nothing is written then.
+    """
+    options = options or ReadOptions()
+    if not NAME.fullmatch(name):
+        raise WrongUsage(f"--name: {name!r} may have letters, digits, '.', '_' and '-' only")
+    if format is not None and format not in READERS:
+        raise WrongUsage(f"--format: {format!r} is unknown; {did_you_mean(format, READERS, kind='formats')}")
+    target = root / "datasets" / f"{name}.json"
+    info = read_dataset_info(root) if (root / FILE_NAME).is_file() else {}
+    if not overwrite and (name in info or target.exists()):
+        where = root / FILE_NAME if name in info else target
+        raise UserError(
+            f"the dataset {name!r} exists already ({where})", hint="choose another --name, or add --overwrite"
+        )
+
+    text, used_encoding = read_text(source, encoding)
+    used_format = format or guess_format(source.suffix, text, options)
+    report = Report(target, used_format, used_encoding)
+    try:
+        rows = list(READERS[used_format](text, options))
+    except UserError as error:
+        raise UserError([f"{source}: {problem}" for problem in error.problems], hint=error.hint) from None
+    examples = []
+    for row in rows:
+        problem = row.problem or _problem(row, options)
+        if problem:
+            report.skipped.append((row.line, problem))
+        else:
+            examples.append(_example(row))
+    _refuse(report, source, bool(examples), skip_bad)
+    report.kept = len(examples)
+    report.duplicates = sum(count - 1 for count in Counter(json_text(example) for example in examples).values())
+    write_atomically(target, json_text(examples))
+    add_entry(root, name, _entry(name, examples))
+    return report
+
+
+def _refuse(report: Report, source: Path, any_left: bool, skip_bad: bool) -> None:
+    unit = "example" if report.format == "json" else "line"
+    problems = [f"{source}, {unit} {line}: {why}" for line, why in report.skipped]
+    if problems and not skip_bad:
+        shown = problems[:20] + ([f"... and {len(problems) - 20} more"] if len(problems) > 20 else [])
+        raise UserError(shown, hint="correct them, or leave them out with --skip-bad; nothing was written")
+    if not any_left:
+        raise UserError([f"{source}: no usable example ({report.format}, {report.encoding})", *problems[:3]])
+
+
+def _problem(row: Row, options: ReadOptions) -> str | None:
+    """Why an example would train on nothing, or on a marker; None when it is fine."""
+    if "messages" in row.values:
+        return _conversation_problem(row.values["messages"])
+    for key, what in (("prompt", "question"), ("response", "answer"), ("system", "system text")):
+        value = row.values.get(key, "" if key != "system" else None)
+        if value is None and key == "system":
+            continue
+        if not isinstance(value, str):
+            return f"the {what} is not text but {type(value).__name__}"
+        if not value.strip() and key != "system":
+            return f"the {what} is empty"
+        for marker in options.markers:
+            if marker in value:
+                return f"the {what} contains the marker {marker}"
+    return None
+
+
+def _conversation_problem(messages: Any) -> str | None:
+    if not isinstance(messages, list) or not messages:
+        return "the conversation is not a list of messages"
+    turns = []
+    for number, message in enumerate(messages, 1):
+        role = _ROLES.get(message.get("role", message.get("from"))) if isinstance(message, dict) else None
+        content = message.get("content", message.get("value")) if isinstance(message, dict) else None
+        if role is None:
+            return f"message {number} has no role user, assistant or system"
+        if not isinstance(content, str) or not content.strip():
+            return f"message {number} is empty or not text"
+        turns.append(role)
+    turns = turns[1:] if turns[0] == "system" else turns
+    if len(turns) % 2 or not turns or turns != ["user", "assistant"] * (len(turns) // 2):
+        return f"the roles must alternate user, assistant; they are {', '.join(turns)}"
+    return None
+
+
+def _example(row: Row) -> dict[str, Any]:
+    if "messages" in row.values:
+        messages = row.values["messages"]
+        return {
+            "messages": [
+                {
+                    "role": _ROLES[message.get("role", message.get("from"))],
+                    "content": message.get("content", message.get("value")),
+                }
+                for message in messages
+            ]
+        }
+    system = row.values.get("system")
+    example = {"instruction": row.values["prompt"], "output": row.values["response"]}
+    return {"system": system, **example} if "system" in row.values else example
+
+
+def _entry(name: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    """The dataset's entry; LLaMA-Factory fills columns that are not named with None, so all are named."""
+    entry: dict[str, Any] = {"file_name": f"datasets/{name}.json"}
+    if "messages" in examples[0]:
+        entry |= MESSAGES_ENTRY
+    else:
+        entry["columns"] = {"prompt": "instruction", "response": "output"}
+        if "system" in examples[0]:
+            entry["columns"]["system"] = "system"
+    return entry
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """``prompt=Q,response=A`` as a mapping.
+
+    Raises:
+        WrongUsage: not ``ours=theirs``, an unknown column of ours, or prompt or response missing.
+    """
+    if text is None:
+        return {}
+    ours = ("prompt", "response", "system")
+    mapping = {}
+    for part in text.split(","):
+        key, equals, name = (piece.strip() for piece in part.partition("="))
+        if not equals or not name:
+            raise WrongUsage(f"--columns: {part.strip()!r} is not column=NAME", hint="--columns prompt=Q,response=A")
+        if key not in ours:
+            raise WrongUsage(f"--columns: {key!r} is unknown; {did_you_mean(key, ours, kind='columns')}")
+        mapping[key] = name
+    missing = [key for key in ("prompt", "response") if key not in mapping]
+    if missing:
+        raise WrongUsage(f"--columns: {' and '.join(missing)} missing", hint="--columns prompt=Q,response=A")
+    return mapping
+
+
+def report_lines(report: Report, name: str, most: int = 20) -> list[str]:
+    """What was done, for people: kept, skipped and why by line number, and what to type next."""
+    lines = [f"read as {report.format}, {report.encoding}", f"kept     {report.kept}"]
+    if report.duplicates:
+        lines.append(f"         {report.duplicates} of them are exact copies of an earlier one")
+    lines.append(f"skipped  {len(report.skipped)}")
+    unit = "example" if report.format == "json" else "line"
+    lines += [f"  {unit} {line}: {why}" for line, why in report.skipped[:most]]
+    if len(report.skipped) > most:
+        lines += [
+            f"  ... and {count} more: {why}"
+            for why, count in Counter(why for _, why in report.skipped[most:]).most_common()
+        ]
+    root = report.data_file.parent.parent
+    lines += [f"wrote {report.data_file} and its entry in {root / FILE_NAME}"]
+    return [*lines, f"next: put `dataset: {name}` and `dataset_dir: {root}` into a recipe"]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent))
+
+# Tests never reach for a network, and a user's own settings do not change what they see.
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1")
+for variable in ("LF_REGISTRY_PATH", "LF_REGISTRY_DISABLE", "LF_REGISTRY_TRACEBACK", "FORCE_TORCHRUN", "NPROC_PER_NODE"):
+    os.environ.pop(variable, None)
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="session")
+def bundled_texts() -> list[str]:
+    from lf_registry.tiny.model import bundled_corpus
+
+    return bundled_corpus(ROOT)
+
+
+@pytest.fixture(scope="session")
+def llama3():
+    from tokenizers_for_tests import llama3_tokenizer
+
+    return llama3_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def qwen2(bundled_texts):
+    from tokenizers_for_tests import qwen2_tokenizer
+
+    return qwen2_tokenizer(bundled_texts)
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Run code in a fresh interpreter of this environment; returns the finished process."""
+
+    def run(code: str, *, cwd: Path = ROOT, executable: str = sys.executable, **environment: str):
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | environment
+        return subprocess.run([executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty user folder to stand in; returns a function that writes a file into it."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, content) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False), "utf-8")
+        return path
+
+    write.root = tmp_path
+    return write
+
+
+@pytest.fixture(scope="session")
+def uv() -> str:
+    found = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    assert found, "uv is a development dependency: run the tests through `make test`"
+    return found

@@ -1,0 +1,100 @@
+"""The main job, for real: the shipped recipe under DeepSpeed ZeRO-3 with two processes, then the shipped merge recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file
+
+from lf_registry.templates import load_templates
+from lf_registry.tiny.demo import export_persona, train_persona
+from lf_registry.tiny.model import build_model
+
+OVERRIDES = ("max_samples=16", "max_steps=12", "per_device_train_batch_size=4", "logging_steps=1", "eval_steps=12", "save_steps=12")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, bundled_texts):
+    """(base, adapter, merged) folders after a run with two ZeRO-3 processes, and the training's output."""
+    folder = tmp_path_factory.mktemp("zero3")
+    base, adapter, merged = (folder / name for name in ("base", "adapter", "merged"))
+    build_model(base, bundled_texts)
+    environment = os.environ | {"NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
+    printed = []
+    for command in (train_persona(base, adapter, *OVERRIDES), export_persona(base, adapter, merged)):
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        printed.append(done.stdout + done.stderr)
+        assert done.returncode == 0, printed[-1][-4000:]
+    return base, adapter, merged, printed[0]
+
+
+def test_two_processes_trained_under_zero3(trained):
+    _, adapter, _, printed = trained
+    assert printed.count("world size: 2") == 2
+    assert (adapter / "checkpoint-12" / "global_step12" / "zero_pp_rank_1_mp_rank_00_optim_states.pt").exists() or list(
+        (adapter / "checkpoint-12" / "global_step12").glob("*rank_1*")
+    )
+
+
+def test_training_loss_falls(trained):
+    _, adapter, _, _ = trained
+    losses = [entry["loss"] for entry in json.loads((adapter / "trainer_state.json").read_text())["log_history"] if "loss" in entry]
+    assert len(losses) == 12
+    assert sum(losses[-3:]) < 0.97 * sum(losses[:3])
+
+
+def test_the_held_out_loss_is_measured_and_plotted(trained):
+    _, adapter, _, _ = trained
+    history = json.loads((adapter / "trainer_state.json").read_text())["log_history"]
+    assert any("eval_loss" in entry for entry in history)
+    assert (adapter / "training_loss.png").stat().st_size > 1000
+
+
+def test_the_adapter_is_not_empty(trained):
+    _, adapter, _, _ = trained
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    assert len(tensors) == 2 * 7 * 2, "A and B of seven linear layers in two blocks"
+    assert all(tensor.numel() > 0 and torch.count_nonzero(tensor) > 0 for tensor in tensors.values())
+
+
+def test_the_exported_chat_template_carries_the_persona(trained):
+    from transformers import AutoTokenizer
+
+    base, _, merged, _ = trained
+    persona = load_templates()["llama3-ironman"].default_system
+    tokenizer = AutoTokenizer.from_pretrained(merged)
+    text = tokenizer.apply_chat_template([{"role": "user", "content": "넌 누구야?"}], add_generation_prompt=True, tokenize=False)
+    assert persona in text
+    assert text.endswith("<|start_header_id|>assistant<|end_header_id|>\n\n")
+    assert persona in (merged / "Modelfile").read_text(encoding="utf-8")
+    assert persona[:20] not in AutoTokenizer.from_pretrained(base).chat_template
+
+
+def test_the_exported_tokenizer_stops_at_the_end_of_a_turn(trained):
+    from transformers import AutoTokenizer
+
+    _, _, merged, _ = trained
+    assert AutoTokenizer.from_pretrained(merged).eos_token == "<|eot_id|>"
+
+
+def test_the_exported_model_differs_from_its_base(trained):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base, _, merged, _ = trained
+    ids = AutoTokenizer.from_pretrained(merged)("안녕, 토니", return_tensors="pt")["input_ids"]
+    logits = [AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (base, merged)]
+    assert logits[0].shape == logits[1].shape
+    assert (logits[0] - logits[1]).abs().max() > 1e-3
+
+
+def test_a_misspelt_template_stops_before_anything_starts(tmp_path):
+    command = train_persona(tmp_path, tmp_path / "out", "template=lama3-ironman")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "did you mean 'llama3-ironman'" in done.stderr
+    assert "Traceback" not in done.stderr and "torchrun" not in done.stderr
