@@ -14,7 +14,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 # Tests never reach for a network, and a user's own settings do not change what they see.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1")
-for variable in ("LF_REGISTRY_PATH", "LF_REGISTRY_DISABLE", "LF_REGISTRY_TRACEBACK", "FORCE_TORCHRUN", "NPROC_PER_NODE"):
+for variable in (
+    "LF_REGISTRY_PATH",
+    "LF_REGISTRY_DISABLE",
+    "LF_REGISTRY_TRACEBACK",
+    "FORCE_TORCHRUN",
+    "NPROC_PER_NODE",
+):
     os.environ.pop(variable, None)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from lf_registry import cli
 from lf_registry.templates import load_templates
 
@@ -32,11 +31,21 @@ def lf(capfd, monkeypatch):
 
 
 def test_help_is_quick_and_imports_nothing_heavy(python):
-    code = "import sys, lf_registry.cli; print([m for m in ('torch', 'transformers', 'llamafactory', 'yaml') if m in sys.modules])"
+    heavy = ("torch", "transformers", "llamafactory", "yaml", "pydantic")
+    code = f"import sys, lf_registry.cli; print([m for m in {heavy} if m in sys.modules])"
     assert python(code).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list", "--help"], ["show", "template", "--help"], ["convert", "--help"], ["new", "persona", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list", "--help"],
+        ["show", "template", "--help"],
+        ["convert", "--help"],
+        ["new", "persona", "--help"],
+    ],
+)
 def test_every_verb_has_help(lf, arguments):
     code, out, _ = lf(*arguments)
     assert code == 0 and "Usage: lf-registry" in out
@@ -50,7 +59,12 @@ def test_version(lf):
 def test_list_everything(lf):
     code, out, _ = lf("list")
     assert code == 0
-    for word in ("llama3-ironman", "datasets/ironman.json", "recipes/ironman_lora.yaml", "kakaocorp/kanana-nano-2.1b-base"):
+    for word in (
+        "llama3-ironman",
+        "datasets/ironman.json",
+        "recipes/ironman_lora.yaml",
+        "kakaocorp/kanana-nano-2.1b-base",
+    ):
         assert word in out
 
 
@@ -172,10 +186,14 @@ def test_a_new_personas_recipes_are_valid_for_llamafactory(lf, project, monkeypa
     values = yaml.safe_load((project.root / "recipes" / "pirate_lora.yaml").read_text(encoding="utf-8"))
     assert values["model_name_or_path"] == "Qwen/Qwen2-7B-Instruct"
     parser._parse_train_args(values)
-    parser._parse_infer_args(yaml.safe_load((project.root / "recipes" / "merge" / "pirate.yaml").read_text(encoding="utf-8")))
+    parser._parse_infer_args(
+        yaml.safe_load((project.root / "recipes" / "merge" / "pirate.yaml").read_text(encoding="utf-8"))
+    )
 
 
 def test_the_installed_command(tmp_path):
     command = Path(sys.executable).with_name("lf-registry")
-    done = subprocess.run([command, "list", "models", "--json"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [command, "list", "models", "--json"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert done.returncode == 0 and json.loads(done.stdout)[0]["name"] == "Kanana-Nano-2.1B-Base"

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from lf_registry.convert import convert, parse_columns, report_lines
 from lf_registry.convert_readers import ReadOptions
 from lf_registry.dataset_info import add_entry, read_dataset_info
@@ -144,7 +143,10 @@ def test_an_existing_dataset_is_kept_unless_overwritten(run):
 
 
 def test_other_entries_keep_order_and_formatting(run):
-    before = '{\n    "z": {"file_name": "z.json", "columns": {"prompt": "a"}},\n    "가": {\n        "file_name": "b.json"\n    }\n}\n'
+    entries = (
+        '"z": {"file_name": "z.json", "columns": {"prompt": "a"}},\n    "가": {\n        "file_name": "b.json"\n    }'
+    )
+    before = "{\n    " + entries + "\n}\n"
     (run.root / "dataset_info.json").write_text(before, encoding="utf-8")
     run("a | b\n")
     after = (run.root / "dataset_info.json").read_text(encoding="utf-8")
@@ -187,15 +189,18 @@ def test_column_options():
 
 def test_what_is_converted_trains(run):
     """LLaMA-Factory's own loader reads what we write."""
-    from llamafactory.data.parser import get_dataset_list
     from llamafactory.data.converter import align_dataset
+    from llamafactory.data.parser import get_dataset_list
     from llamafactory.hparams import DataArguments
-    from datasets import load_dataset
     from transformers import Seq2SeqTrainingArguments
+
+    from datasets import load_dataset
 
     run("Q,A,label\n첫 질문?,첫 답.,0\n", ".csv")
     (attribute,) = get_dataset_list(["data"], str(run.root))
-    data = load_dataset("json", data_files=str(run.root / attribute.dataset_name), split="train", cache_dir=run.root / "cache")
+    data = load_dataset(
+        "json", data_files=str(run.root / attribute.dataset_name), split="train", cache_dir=run.root / "cache"
+    )
     arguments = Seq2SeqTrainingArguments(output_dir=str(run.root / "out"), use_cpu=True)
     row = align_dataset(data, attribute, DataArguments(), arguments)[0]
     assert row["_prompt"] == [{"content": "첫 질문?", "role": "user"}]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-
 from lf_registry.dataset_info import read_dataset_info
 
 INFO = read_dataset_info(ROOT)
@@ -95,7 +94,9 @@ def similar(left: list[str], right: list[str], same: bool, limit: float) -> list
 @pytest.mark.parametrize(("one", "other"), pairs())
 def test_no_near_duplicates_inside_or_across_train_and_eval(one, other):
     for role, limit in (("user", 0.6), ("assistant", 0.4)):
-        texts = [[m["content"] for messages in rows(name) for m in messages if m["role"] == role] for name in (one, other)]
+        texts = [
+            [m["content"] for messages in rows(name) for m in messages if m["role"] == role] for name in (one, other)
+        ]
         assert similar(texts[0], texts[1], one == other, limit) == []
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from conversations import CONVERSATIONS
-
 from lf_registry.template_spec import TemplateSpec
 from lf_registry.templates import load_templates
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-
 from lf_registry.autoload import HOOKS, HookFinder
 from lf_registry.errors import UserError
 from lf_registry.models import load_models
@@ -18,7 +17,8 @@ PROBE = """
 import json, sys
 from llamafactory.data.template import TEMPLATES
 from llamafactory.extras.constants import DEFAULT_TEMPLATE, SUPPORTED_MODELS
-print("RESULT" + json.dumps({"templates": list(TEMPLATES), "models": list(SUPPORTED_MODELS), "default": DEFAULT_TEMPLATE}))
+found = {"templates": list(TEMPLATES), "models": list(SUPPORTED_MODELS), "default": DEFAULT_TEMPLATE}
+print("RESULT" + json.dumps(found))
 """
 
 
@@ -77,20 +77,25 @@ def test_source_and_type_of_a_hooked_module_stay_its_own():
 
 def test_llamafactory_has_the_modules_and_functions_that_are_hooked():
     """Fails loudly when LLaMA-Factory moves or changes them."""
-    import llamafactory.data.parser
-    import llamafactory.data.template as template
-    import llamafactory.extras.constants as constants
     from importlib.util import find_spec
+
+    import llamafactory.data.parser
+    from llamafactory.data import template
+    from llamafactory.extras import constants
 
     assert all(find_spec(name) for name in HOOKS)
     parameters = list(inspect.signature(template.Template._encode).parameters)
     assert parameters == ["self", "tokenizer", "messages", "system", "tools"]
-    assert list(inspect.signature(template.Template._convert_elements_to_ids).parameters) == ["self", "tokenizer", "elements"]
-    assert list(inspect.signature(constants.register_model_group).parameters)[0] == "models"
+    assert list(inspect.signature(template.Template._convert_elements_to_ids).parameters) == [
+        "self",
+        "tokenizer",
+        "elements",
+    ]
+    assert next(iter(inspect.signature(constants.register_model_group).parameters)) == "models"
     fix = inspect.getsource(template.Template.fix_jinja_template)
     assert "self.replace_jinja_template" in fix and "self._get_jinja_template(tokenizer)" in fix
     assert llamafactory.data.parser.get_dataset_list.__module__ == "lf_registry.hooks.datasets"
-    import llamafactory.data.loader as loader
+    from llamafactory.data import loader
 
     assert loader.get_dataset_list is llamafactory.data.parser.get_dataset_list
 

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def venv(tmp_path, uv):
-    """An empty environment that sees this one's packages, except ours: a path line in a .pth does not run others' .pth."""
+    """An empty environment that sees this one's packages, except ours: a path in a .pth does not run the .pth there."""
     folder = tmp_path / "venv"
     subprocess.run([uv, "venv", "--quiet", "--offline", "--python", sys.executable, folder], check=True)
     packages = next((folder / "lib").glob("python*")) / "site-packages"
@@ -69,7 +69,9 @@ def test_an_editable_install(venv):
 
 
 def test_a_checkout_that_was_moved_away_does_not_disturb_python(venv):
-    (venv.packages / "lf_registry_autoload.pth").write_bytes((ROOT / "plugins" / "lf_registry_autoload.pth").read_bytes())
+    (venv.packages / "lf_registry_autoload.pth").write_bytes(
+        (ROOT / "plugins" / "lf_registry_autoload.pth").read_bytes()
+    )
     started = venv("python", "-c", "print('fine')")
     assert (started.stdout, started.stderr) == ("fine\n", "")
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from lf_registry import chat_format as chat_format_module
 from lf_registry.chat_format import UnsupportedFormat, chat_format, split_generation_prompt
 from lf_registry.jinja import chat_template, literal
@@ -46,7 +45,9 @@ def test_the_generation_prompt_comes_only_when_asked_for():
 
 
 def test_a_given_system_message_replaces_the_persona():
-    text = render(chat_template(CHAT, []), [{"role": "system", "content": " 새 지시 "}, {"role": "user", "content": "x"}])
+    text = render(
+        chat_template(CHAT, []), [{"role": "system", "content": " 새 지시 "}, {"role": "user", "content": "x"}]
+    )
     assert text.startswith("<s><sys>새 지시</sys>\n<|user|>")
     assert "페르소나" not in text
 
@@ -71,7 +72,9 @@ def test_tools_are_refused_and_not_dropped():
 
 
 def test_tokens_are_text_with_a_tokenizer_and_variables_without():
-    chat = chat_format(prefix=[{"bos_token"}], system=["{{content}}"], user=["{{content}}\n"], assistant=["{{content}}", {"eos_token"}])
+    chat = chat_format(
+        prefix=[{"bos_token"}], system=["{{content}}"], user=["{{content}}\n"], assistant=["{{content}}", {"eos_token"}]
+    )
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     assert render(chat_template(chat, []), messages) == "<s>a\nb</s>"
     written = chat_template(chat, [], bos="", eos="<|끝|>")
@@ -86,11 +89,12 @@ def test_masks_are_only_in_the_variant_for_masks():
 
 @given(st.text())
 def test_a_literal_means_exactly_its_text(text):
-    assert jinja2.Environment(keep_trailing_newline=True).from_string("{{ " + literal(text) + " }}").render() == text.replace("\0", "\0")
+    assert jinja2.Environment().from_string("{{ " + literal(text) + " }}").render() == text
 
 
-@given(st.text(alphabet=list("<|>eot_idbs/ ") + ["<|eot_id|>", "<s>", "한"]))
-def test_no_control_token_survives_cleaning(text):
+@given(st.lists(st.sampled_from([*"<|>eot_id s/", "<|eot_id|>", "<s>", "한"])))
+def test_no_control_token_survives_cleaning(pieces):
+    text = "".join(pieces)
     tokens = ["<|eot_id|>", "<s>"]
     cleaned = clean(text, tokens)
     assert not any(token in cleaned for token in tokens)
@@ -110,7 +114,9 @@ def test_where_the_users_turn_ends():
     assert doctest.testmod(chat_format_module).failed == 0
 
 
-@pytest.mark.parametrize("slots", [["no content"], ["{{content}}{{content}}"], ["{{content}}{{idx}}"], ["{{content}}", 3]])
+@pytest.mark.parametrize(
+    "slots", [["no content"], ["{{content}}{{content}}"], ["{{content}}{{idx}}"], ["{{content}}", 3]]
+)
 def test_slots_that_no_chat_template_can_repeat(slots):
     with pytest.raises(UnsupportedFormat):
         chat_format(prefix=[], system=["{{content}}"], user=slots, assistant=["{{content}}"])

@@ -7,7 +7,6 @@ import types
 from pathlib import Path
 
 import pytest
-
 from lf_registry.errors import UserError
 from lf_registry.hooks import launcher
 
@@ -102,7 +101,7 @@ def test_unknown_names_are_all_reported_before_anything_starts(environment):
 
 
 def test_the_recipe_itself_is_misspelt(environment):
-    with pytest.raises(UserError, match="did you mean 'recipes/ironman_lora.yaml'"):
+    with pytest.raises(UserError, match=r"did you mean 'recipes/ironman_lora\.yaml'"):
         launcher.prepare(["recipes/ironman_lra.yaml"], MODULE)
 
 

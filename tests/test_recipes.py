@@ -7,7 +7,6 @@ import json
 import pytest
 import yaml
 from conftest import ROOT
-
 from lf_registry.errors import UserError
 from lf_registry.recipes import check_names, known_recipes, names, read_recipe
 
@@ -77,7 +76,9 @@ def test_llamafactory_parses_the_merge_and_chat_recipes(path):
 
 
 def test_export_folders_are_all_different():
-    folders = [read_recipe(path).values["export_dir"] for path in MERGE] + [read_recipe(p).values["output_dir"] for p in TRAIN]
+    folders = [read_recipe(path).values["export_dir"] for path in MERGE] + [
+        read_recipe(p).values["output_dir"] for p in TRAIN
+    ]
     assert len(folders) == len(set(folders))
 
 

@@ -3,40 +3,95 @@
 from __future__ import annotations
 
 import pytest
-
 from lf_registry.errors import UserError
 from lf_registry.templates import builtin_template_names, get_template, load_templates
 
 OWN = 'user: "<q>{{content}}\\n"\nassistant: "{{content}}"\neos: true\n'
 
 BROKEN = {
-    "unknown key": ("a", "name: a\nextends: llama3\ndefault_systm: x\n", "default_systm: unknown key; did you mean 'default_system'"),
+    "unknown key": (
+        "a",
+        "name: a\nextends: llama3\ndefault_systm: x\n",
+        "default_systm: unknown key; did you mean 'default_system'",
+    ),
     "no name": ("a", "extends: llama3\ndefault_system: x\n", "name: is missing; for this file write `name: a`"),
     "other name": ("a", "name: b\nextends: llama3\ndefault_system: x\n", "the file is named 'a'"),
     "bad name": ("a b", "name: a b\nextends: llama3\ndefault_system: x\n", "letters, digits"),
-    "built-in name": ("llama3", "name: llama3\nextends: qwen\ndefault_system: x\n", "is a template of LLaMA-Factory itself"),
-    "unknown extends": ("a", "name: a\nextends: lama3\ndefault_system: x\n", "extends: 'lama3' does not exist; did you mean 'llama3'"),
+    "built-in name": (
+        "llama3",
+        "name: llama3\nextends: qwen\ndefault_system: x\n",
+        "is a template of LLaMA-Factory itself",
+    ),
+    "unknown extends": (
+        "a",
+        "name: a\nextends: lama3\ndefault_system: x\n",
+        "extends: 'lama3' does not exist; did you mean 'llama3'",
+    ),
     "extends itself": ("a", "name: a\nextends: a\ndefault_system: x\n", "goes round in a circle: a -> a"),
     "no persona": ("a", "name: a\nextends: llama3\n", "default_system: is empty"),
-    "persona of nobody": ("a", "name: a\nextends: llama3\ndefault_system_of: b\n", "default_system_of: 'b' does not exist"),
-    "two personas": ("a", "name: a\nextends: llama3\ndefault_system: x\ndefault_system_of: kanana-ironman\n", "remove one of the two"),
+    "persona of nobody": (
+        "a",
+        "name: a\nextends: llama3\ndefault_system_of: b\n",
+        "default_system_of: 'b' does not exist",
+    ),
+    "two personas": (
+        "a",
+        "name: a\nextends: llama3\ndefault_system: x\ndefault_system_of: kanana-ironman\n",
+        "remove one of the two",
+    ),
     "persona of a format": ("a", "name: a\nextends: llama3\ndefault_system_of: kanana_qa\n", "has no default_system"),
     "format and extends": ("a", "name: a\nextends: llama3\ndefault_system: x\neos: true\n", "remove eos"),
-    "no content": ("a", 'name: a\nuser: "hi"\nassistant: "{{content}}"\neos: true\n', "user: must contain {{content}} exactly once"),
-    "content twice": ("a", 'name: a\nuser: "{{content}}{{content}}"\nassistant: "{{content}}"\neos: true\n', "exactly once"),
-    "other placeholder": ("a", 'name: a\nuser: "{{idx}}{{content}}"\nassistant: "{{content}}"\neos: true\n', "only placeholder"),
+    "no content": (
+        "a",
+        'name: a\nuser: "hi"\nassistant: "{{content}}"\neos: true\n',
+        "user: must contain {{content}} exactly once",
+    ),
+    "content twice": (
+        "a",
+        'name: a\nuser: "{{content}}{{content}}"\nassistant: "{{content}}"\neos: true\n',
+        "exactly once",
+    ),
+    "other placeholder": (
+        "a",
+        'name: a\nuser: "{{idx}}{{content}}"\nassistant: "{{content}}"\neos: true\n',
+        "only placeholder",
+    ),
     "no assistant": ("a", 'name: a\nuser: "{{content}}\\n"\n', "assistant: missing"),
     "neither": ("a", "name: a\n", "user and assistant: missing; write them, or `extends:`"),
     "never ends": ("a", 'name: a\nuser: "{{content}}\\n"\nassistant: "{{content}}"\n', "eos: an answer never ends"),
-    "stop word not in answer": ("a", 'name: a\nuser: "{{content}}\\n"\nassistant: "{{content}}"\nstop_words: [X]\n', "'X' is not in `assistant`"),
+    "stop word not in answer": (
+        "a",
+        'name: a\nuser: "{{content}}\\n"\nassistant: "{{content}}"\nstop_words: [X]\n',
+        "'X' is not in `assistant`",
+    ),
     "replace_eos alone": ("a", f"name: a\n{OWN}replace_eos: true\n", "replace_eos: needs stop_words"),
-    "space at the seam": ("a", 'name: a\nuser: "Q: {{content}} A: "\nassistant: "{{content}}"\neos: true\n', "user: ends with a space"),
+    "space at the seam": (
+        "a",
+        'name: a\nuser: "Q: {{content}} A: "\nassistant: "{{content}}"\neos: true\n',
+        "user: ends with a space",
+    ),
     "nowhere for the persona": ("a", f"name: a\n{OWN}default_system: x\n", "system: missing"),
-    "control token in the persona": ("a", "name: a\nextends: llama3\ndefault_system: x <|eot_id|>\n", "contains <|eot_id|>"),
-    "three quotes": ("a", "name: a\nextends: llama3\ndefault_system: 'x \"\"\" y'\n", "Ollama Modelfile cannot hold"),
-    "wrong type": ("a", "name: a\nextends: llama3\ndefault_system: [x]\n", "default_system: Input should be a valid string"),
-    "text for true": ("a", 'name: a\nuser: "{{content}}\\n"\nassistant: "{{content}}"\neos: "ja"\n', "eos: Input should be a valid boolean"),
-    "key twice": ("a", "name: a\nextends: llama3\nname: a\ndefault_system: x\n", "line 3, column 1: key 'name' stands twice"),
+    "control token in the persona": (
+        "a",
+        "name: a\nextends: llama3\ndefault_system: x <|eot_id|>\n",
+        "contains <|eot_id|>",
+    ),
+    "three quotes": ("a", 'name: a\nextends: llama3\ndefault_system: \'x """ y\'\n', "Ollama Modelfile cannot hold"),
+    "wrong type": (
+        "a",
+        "name: a\nextends: llama3\ndefault_system: [x]\n",
+        "default_system: Input should be a valid string",
+    ),
+    "text for true": (
+        "a",
+        'name: a\nuser: "{{content}}\\n"\nassistant: "{{content}}"\neos: "ja"\n',
+        "eos: Input should be a valid boolean",
+    ),
+    "key twice": (
+        "a",
+        "name: a\nextends: llama3\nname: a\ndefault_system: x\n",
+        "line 3, column 1: key 'name' stands twice",
+    ),
     "not YAML": ("a", "name: [a\n", "line 2, column 1"),
     "a list": ("a", "- a\n", "must hold `key: value` lines"),
     "empty": ("a", "", "must hold `key: value` lines"),
@@ -122,12 +177,13 @@ def test_an_unknown_name_says_which_one_was_meant():
 
 def test_what_is_read_from_llamafactorys_source_is_what_it_registers():
     """Fails loudly when LLaMA-Factory registers templates in another way."""
-    from llamafactory.data.template import TEMPLATES
-
     from lf_registry.hooks.registry_template import _cannot_extend
     from lf_registry.templates import builtin_templates
+    from llamafactory.data.template import TEMPLATES
 
-    stock = {name: template for name, template in TEMPLATES.items() if name not in load_templates(builtin_template_names())}
+    stock = {
+        name: template for name, template in TEMPLATES.items() if name not in load_templates(builtin_template_names())
+    }
     assert set(stock) == builtin_template_names()
     really = {name for name, template in stock.items() if not _cannot_extend(template)}
     read = {name for name, why in builtin_templates().items() if why is None}

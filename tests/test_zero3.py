@@ -1,4 +1,4 @@
-"""The main job, for real: the shipped recipe under DeepSpeed ZeRO-3 with two processes, then the shipped merge recipe."""
+"""The main job, for real: the shipped recipe under ZeRO-3 with two processes, then the shipped merge recipe."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ import subprocess
 import pytest
 import torch
 from conftest import ROOT
-from safetensors.torch import load_file
-
 from lf_registry.templates import load_templates
 from lf_registry.tiny.demo import export_persona, train_persona
 from lf_registry.tiny.model import build_model
+from safetensors.torch import load_file
 
-OVERRIDES = ("max_samples=16", "max_steps=12", "per_device_train_batch_size=4", "logging_steps=1", "eval_steps=12", "save_steps=12")
+OVERRIDES = (
+    "max_samples=16",
+    "max_steps=12",
+    "per_device_train_batch_size=4",
+    "logging_steps=1",
+    "eval_steps=12",
+    "save_steps=12",
+)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +49,11 @@ def test_two_processes_trained_under_zero3(trained):
 
 def test_training_loss_falls(trained):
     _, adapter, _, _ = trained
-    losses = [entry["loss"] for entry in json.loads((adapter / "trainer_state.json").read_text())["log_history"] if "loss" in entry]
+    losses = [
+        entry["loss"]
+        for entry in json.loads((adapter / "trainer_state.json").read_text())["log_history"]
+        if "loss" in entry
+    ]
     assert len(losses) == 12
     assert sum(losses[-3:]) < 0.97 * sum(losses[:3])
 
@@ -68,7 +78,9 @@ def test_the_exported_chat_template_carries_the_persona(trained):
     base, _, merged, _ = trained
     persona = load_templates()["llama3-ironman"].default_system
     tokenizer = AutoTokenizer.from_pretrained(merged)
-    text = tokenizer.apply_chat_template([{"role": "user", "content": "넌 누구야?"}], add_generation_prompt=True, tokenize=False)
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "넌 누구야?"}], add_generation_prompt=True, tokenize=False
+    )
     assert persona in text
     assert text.endswith("<|start_header_id|>assistant<|end_header_id|>\n\n")
     assert persona in (merged / "Modelfile").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ result does not depend on the environment's ``trim_blocks``.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from .chat_format import BOS, EOS, ChatFormat
 from .safe_text import defuse
@@ -23,16 +24,6 @@ def literal(text: str) -> str:
     return "'" + escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + "'"
 
 
-def _expression(text: str, bos: str | None, eos: str | None) -> str:
-    """An expression for a part's text; a token that is not known stays the variable ``bos_token`` or ``eos_token``."""
-    if bos is not None:
-        text = text.replace(BOS, bos)
-    if eos is not None:
-        text = text.replace(EOS, eos)
-    pieces = re.split(f"([{BOS}{EOS}])", text)
-    return " + ".join({BOS: "bos_token", EOS: "eos_token"}.get(piece, literal(piece)) for piece in pieces if piece)
-
-
 def chat_template(
     chat: ChatFormat, control: list[str], *, bos: str | None = None, eos: str | None = None, masks: bool = False
 ) -> str:
@@ -46,67 +37,88 @@ def chat_template(
         masks: add Transformers' ``{% generation %}`` markers around what is trained on, for
             ``apply_chat_template(..., return_assistant_tokens_mask=True)``. Other programs do not know them.
     """
+    writer = _Writer(chat, control, bos, eos, masks)
+    lines = [writer.put(chat.prefix), *writer.find_system(), *writer.system(), "{%- for message in loop_messages -%}"]
+    lines += [f"{{%- set content = {writer.cleaned(MESSAGE_CONTENT)} -%}}", *writer.message(), "{%- endfor -%}"]
+    lines += ["{%- if add_generation_prompt -%}", writer.put(chat.generation_prompt), "{%- endif -%}"]
+    return "\n".join(line for line in lines if line)
 
-    def put(*texts: str) -> str:
-        parts = [part for part in texts if part]
+
+@dataclass
+class _Writer:
+    """Writes the parts of one chat template, each as lines of Jinja."""
+
+    chat: ChatFormat
+    control: list[str]
+    bos: str | None
+    eos: str | None
+    masks: bool
+
+    def __post_init__(self) -> None:
+        self.defused = "".join(f" | replace({literal(token)}, {literal(defuse(token))})" for token in self.control)
+        known = self.chat.tool_format if self.chat.function else None
+        self.definitions = [line.replace(DEFUSED, self.defused) for line in TOOL_DEFINITIONS.get(known or "", [])]
+        self.calls = [line.replace(DEFUSED, self.defused) for line in TOOL_CALLS.get(known or "", [])]
+
+    def text(self, value: str) -> str:
+        """A part's text as an expression; a token that is not known stays ``bos_token`` or ``eos_token``."""
+        if self.bos is not None:
+            value = value.replace(BOS, self.bos)
+        if self.eos is not None:
+            value = value.replace(EOS, self.eos)
+        pieces = re.split(f"([{BOS}{EOS}])", value)
+        return " + ".join({BOS: "bos_token", EOS: "eos_token"}.get(piece, literal(piece)) for piece in pieces if piece)
+
+    def put(self, before: str, variable: str = "", after: str = "") -> str:
+        """Print text, a variable, text; nothing when all are empty."""
+        parts = [part for part in (self.text(before), variable, self.text(after)) if part]
         return "{{- " + " + ".join(parts) + " -}}" if parts else ""
 
-    def text(value: str) -> str:
-        return _expression(value, bos, eos)
+    def cleaned(self, value: str) -> str:
+        """``safe_text.clean`` of a value."""
+        return f"{value} | trim{self.defused}"
 
-    defused = "".join(f" | replace({literal(token)}, {literal(defuse(token))})" for token in control)
+    def answer(self, *lines: str) -> list[str]:
+        """The assistant's header, then what is trained on."""
+        marks = ("{%- generation -%}", "{%- endgeneration -%}") if self.masks else ("", "")
+        return [self.put(self.chat.generation_prompt), marks[0], *lines, marks[1]]
 
-    def snippet(lines: list[str] | None) -> list[str] | None:
-        return lines and [line.replace(DEFUSED, defused) for line in lines]
+    def find_system(self) -> list[str]:
+        """Take a system message that says something from the conversation, else the default."""
+        return [
+            f"{{%- set system_message = {literal(self.chat.default_system)} -%}}",
+            "{%- set loop_messages = messages -%}",
+            "{%- if messages and messages[0]['role'] == 'system' -%}",
+            "{%- set loop_messages = messages[1:] -%}",
+            "{%- if messages[0]['content'] and messages[0]['content'] | trim -%}",
+            "{%- set system_message = messages[0]['content'] -%}",
+            "{%- endif -%}",
+            "{%- endif -%}",
+            f"{{%- set system_message = {self.cleaned('system_message')} -%}}",
+        ]
 
-    def cleaned(value: str) -> str:
-        return f"{value} | trim{defused}"
+    def system(self) -> list[str]:
+        """The system text, with the tools behind it where the format has tools."""
+        head, tail = self.chat.system.head, self.chat.system.tail
+        if not self.definitions:
+            refuse = "{%- if tools -%}{{- raise_exception('this chat template does not support tools') -}}{%- endif -%}"
+            return [refuse, "{%- if system_message -%}", self.put(head, "system_message", tail), "{%- endif -%}"]
+        opened = ["{%- if system_message or tools -%}", self.put(head, "system_message"), "{%- if tools -%}"]
+        return [*opened, *self.definitions, "{%- endif -%}", self.put(tail), "{%- endif -%}"]
 
-    answer_open, answer_close = ("{%- generation -%}", "{%- endgeneration -%}") if masks else ("", "")
-    tools = snippet(TOOL_DEFINITIONS.get(chat.tool_format or "")) if chat.function else None
-    calls = snippet(TOOL_CALLS.get(chat.tool_format or "")) if chat.function else None
-    lines = [
-        put(text(chat.prefix)),
-        f"{{%- set system_message = {literal(chat.default_system)} -%}}",
-        "{%- set loop_messages = messages -%}",
-        "{%- if messages and messages[0]['role'] == 'system' -%}",
-        "{%- set loop_messages = messages[1:] -%}",
-        "{%- if messages[0]['content'] and messages[0]['content'] | trim -%}",
-        "{%- set system_message = messages[0]['content'] -%}",
-        "{%- endif -%}",
-        "{%- endif -%}",
-        f"{{%- set system_message = {cleaned('system_message')} -%}}",
-    ]
-    if tools:
-        lines += ["{%- if system_message or tools -%}", put(text(chat.system.head), "system_message")]
-        lines += ["{%- if tools -%}", *tools, "{%- endif -%}", put(text(chat.system.tail)), "{%- endif -%}"]
-    else:
-        lines += ["{%- if tools -%}"]
-        lines += ["{{- raise_exception('this chat template does not support tools') -}}", "{%- endif -%}"]
-        lines += ["{%- if system_message -%}"]
-        lines += [put(text(chat.system.head), "system_message", text(chat.system.tail)), "{%- endif -%}"]
-    lines += [
-        "{%- for message in loop_messages -%}",
-        f"{{%- set content = {cleaned(MESSAGE_CONTENT)} -%}}",
-        "{%- if message['role'] == 'user' -%}",
-        put(text(chat.user.head), "content", text(chat.user.tail)),
-    ]
-    if calls and chat.function:
+    def message(self) -> list[str]:
+        """One message by its role; a role or a tool call without a place is an error instead of being dropped."""
+        chat = self.chat
+        lines = ["{%- if message['role'] == 'user' -%}", self.put(chat.user.head, "content", chat.user.tail)]
         lines += ["{%- elif message['role'] == 'assistant' and message['tool_calls'] -%}"]
-        lines += [put(text(chat.generation_prompt)), answer_open, put(text(chat.function.head)), *calls]
-        lines += [put(text(chat.function.tail)), answer_close]
-    lines += ["{%- elif message['role'] == 'assistant' -%}", put(text(chat.generation_prompt)), answer_open]
-    lines += [put(text(chat.assistant.head), "content", text(chat.assistant.tail)), answer_close]
-    if chat.observation and calls:
-        lines += ["{%- elif message['role'] in ['tool', 'ipython', 'observation'] -%}"]
-        lines += [put(text(chat.observation.head), "content", text(chat.observation.tail))]
-    lines += [
-        "{%- else -%}",
-        "{{- raise_exception('this chat template has no place for the role ' + message['role']) -}}",
-        "{%- endif -%}",
-        "{%- endfor -%}",
-        "{%- if add_generation_prompt -%}",
-        put(text(chat.generation_prompt)),
-        "{%- endif -%}",
-    ]
-    return "\n".join(line for line in lines if line)
+        if self.calls and chat.function:
+            lines += self.answer(self.put(chat.function.head), *self.calls, self.put(chat.function.tail))
+        else:
+            lines += ["{{- raise_exception('this chat template does not support tool calls') -}}"]
+        lines += ["{%- elif message['role'] == 'assistant' -%}"]
+        lines += self.answer(self.put(chat.assistant.head, "content", chat.assistant.tail))
+        if self.calls and chat.observation:
+            lines += ["{%- elif message['role'] in ['tool', 'ipython', 'observation'] -%}"]
+            lines += [self.put(chat.observation.head, "content", chat.observation.tail)]
+        refuse = "{{- raise_exception('this chat template has no place for the role ' + message['role']) -}}"
+        return [*lines, "{%- else -%}", refuse, "{%- endif -%}"]

@@ -160,7 +160,7 @@ def get_template(name: str) -> RegisteredTemplate:
     templates = load_templates()
     if name not in templates:
         if name in builtin_template_names():
-            raise UserError(
+            raise WrongUsage(
                 f"{name!r} is a template of LLaMA-Factory itself, not of this registry",
                 hint=f"lf-registry new persona my-{name} --extends {name}",
             )

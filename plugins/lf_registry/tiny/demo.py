@@ -60,7 +60,9 @@ def answer(folder: Path, questions: list[str]) -> list[str]:
     answers = []
     for question in questions:
         messages = [{"role": "user", "content": question}]
-        inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        inputs = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
         with torch.no_grad():
             output = model.generate(**inputs, max_new_tokens=160, do_sample=False, pad_token_id=tokenizer.eos_token_id)
         answers.append(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip())
@@ -104,12 +106,14 @@ def run(root: Path, out: Path, console: Console) -> None:
         console.print(f"[bold]before[/bold]  {before or '(nothing)'}", highlight=False, markup=True)
         console.print(f"[bold]after[/bold]   {after or '(nothing)'}\n", highlight=False, markup=True)
     console.print(
-        f"The tiny model proves that the pipeline works and nothing else: these questions are among the {SAMPLES} examples "
-        "it learned by heart.\nFor a persona worth talking to, train the real model on a GPU: "
+        "The tiny model proves that the pipeline works and nothing else: these questions are among the "
+        f"{SAMPLES} examples it learned by heart.\nFor a persona worth talking to, train the real model on a GPU: "
         "llamafactory-cli train recipes/ironman_lora.yaml"
     )
     shown = out.relative_to(Path.cwd()) if out.is_relative_to(Path.cwd()) else out
-    console.print(f"\nWritten: {shown}/base (before), {shown}/adapter (LoRA, loss plots), {shown}/merged (after), {shown}/logs")
+    console.print(
+        f"\nWritten: {shown}/base (before), {shown}/adapter (LoRA, loss plots), {shown}/merged (after), {shown}/logs"
+    )
     console.print(f"Took {time.monotonic() - started:.0f} s.")
 
 

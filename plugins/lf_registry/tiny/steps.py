@@ -47,7 +47,9 @@ class Runner:
         log = self.logs / f"{title}.log"
         started = time.monotonic()
         with log.open("w", encoding="utf-8") as stream:
-            process = subprocess.Popen(command, cwd=self.root, stdout=stream, stderr=subprocess.STDOUT, env=_environment())
+            process = subprocess.Popen(
+                command, cwd=self.root, stdout=stream, stderr=subprocess.STDOUT, env=_environment()
+            )
             try:
                 self._watch(process, title, trained)
             except BaseException:
@@ -105,7 +107,12 @@ def quiet() -> None:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+    return os.environ | {
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "DO_NOT_TRACK": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _progress(trained: Path) -> tuple[int, int] | None:
