@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from ..errors import UserError
 from ..paths import base_root
@@ -20,17 +21,18 @@ from .model import build_model, bundled_corpus, load
 from .steps import Runner, quiet, step_bar
 
 SAMPLES = 16
-#: What the demo changes in recipes/ironman_lora.yaml: model, output, batch and step budget. A learning rate for 8 billion
-#: parameters does nothing in a hundred steps on a million, and a CPU has no bf16 mixed precision.
+#: What the demo changes in recipes/ironman_lora.yaml besides model and output: the batch and the step budget. The
+#: learning rate belongs to it, because one for 8 billion parameters moves a million nowhere in so few steps; and bf16
+#: mixed precision does not exist on a CPU.
 BUDGET = (
     f"max_samples={SAMPLES}",
     "per_device_train_batch_size=8",
     "gradient_accumulation_steps=1",
     "learning_rate=1.0e-2",
-    "max_steps=100",
+    "max_steps=80",
     "logging_steps=5",
     "eval_strategy=steps",
-    "eval_steps=50",
+    "eval_steps=40",
     "bf16=false",
 )
 
@@ -76,6 +78,12 @@ def questions(root: Path, count: int = 3) -> list[str]:
     return sorted(single, key=len)[:count]
 
 
+def shorten(text: str, most: int = 160) -> str:
+    """One line of at most ``most`` characters."""
+    line = " ".join(text.split())
+    return (line if len(line) <= most else line[:most].rstrip() + " ...") or "(nothing)"
+
+
 def run(root: Path, out: Path, console: Console) -> None:
     """The whole demo; ``out`` is made anew."""
     started = time.monotonic()
@@ -102,9 +110,8 @@ def run(root: Path, out: Path, console: Console) -> None:
     asked = questions(root)
     console.print("\nThree questions, asked with plain Transformers and each folder's own chat template:\n")
     for question, before, after in zip(asked, answer(base, asked), answer(merged, asked), strict=True):
-        console.print(f"[bold]Q[/bold]       {question}", highlight=False)
-        console.print(f"[bold]before[/bold]  {before or '(nothing)'}", highlight=False, markup=True)
-        console.print(f"[bold]after[/bold]   {after or '(nothing)'}\n", highlight=False, markup=True)
+        console.print(Text(f"Q       {question}", style="bold"))
+        console.print(Text(f"before  {shorten(before)}"), Text(f"after   {shorten(after)}\n"), sep="\n")
     console.print(
         "The tiny model proves that the pipeline works and nothing else: these questions are among the "
         f"{SAMPLES} examples it learned by heart.\nFor a persona worth talking to, train the real model on a GPU: "

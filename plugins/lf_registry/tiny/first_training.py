@@ -33,7 +33,7 @@ def examples(root: Path, tokenizer: Any) -> list[dict[str, list[int]]]:
     return [{"input_ids": item, "labels": item} for item in ids]
 
 
-def train(folder: Path, root: Path, out: Path, callback: Any = None, steps: int = 280) -> None:
+def train(folder: Path, root: Path, out: Path, callback: Any = None, steps: int = 230) -> None:
     """Train the model in ``folder`` and write it to ``out``.
 
     Args:

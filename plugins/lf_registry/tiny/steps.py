@@ -99,7 +99,8 @@ def step_bar(console: Console, title: str) -> Iterator[Any]:
 
 
 def quiet() -> None:
-    """Turn off the progress bars and log lines of the libraries, which would run into ours."""
+    """Turn off the progress bars and log lines of the libraries in this process, which would run into ours."""
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed warns when it has to find that out
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
@@ -107,12 +108,8 @@ def quiet() -> None:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "DO_NOT_TRACK": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    inherited = {key: value for key, value in os.environ.items() if key != "DS_ACCELERATOR"}
+    return inherited | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _progress(trained: Path) -> tuple[int, int] | None:
