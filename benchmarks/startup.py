@@ -2,41 +2,64 @@
 
     make bench
 
-Runs alternate (with, without, with, ...), so that a busy machine slows both alike; medians and the median of the paired
-differences are printed. "Without" is LF_REGISTRY_DISABLE=1, which leaves the one line of the .pth file.
+Two empty environments see the same packages; the wheel is installed into one of them. Runs alternate (without, with,
+without, ...), so that a busy machine slows both alike; medians, and the median of the paired differences, are printed.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import time
+from pathlib import Path
 
-CASES = (("python -c pass", "pass", 100), ("import llamafactory.train.tuner", "import llamafactory.train.tuner", 9))
+ROOT = Path(__file__).parent.parent
+CASES = (("python -c pass", "pass", 200), ("import llamafactory.train.tuner", "import llamafactory.train.tuner", 9))
 
 
-def seconds(code: str, **environment: str) -> float:
+def run(*command: str | Path) -> None:
+    """Run a command that has to succeed, silently."""
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+
+
+def environment(folder: Path, *wheels: Path) -> Path:
+    """An empty environment that sees the packages of this one (a path in a .pth does not run the .pth there)."""
+    uv = Path(sys.executable).with_name("uv")
+    python = folder / "bin" / "python"
+    run(uv, "venv", "--offline", "--python", sys.executable, folder)
+    for wheel in wheels:
+        run(uv, "pip", "install", "--offline", "--no-deps", "--compile-bytecode", "--python", python, wheel)
+    packages = next((folder / "lib").glob("python*")) / "site-packages"
+    (packages / "zz_others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+
+def seconds(python: Path, code: str) -> float:
     """Wall time of one interpreter that runs ``code``."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], env=os.environ | environment, check=True, capture_output=True)
+    subprocess.run([python, "-c", code], check=True, capture_output=True)
     return time.perf_counter() - started
 
 
 def main() -> None:
     """Measure and print a table."""
-    print(f"{'':34}{'without':>10}{'with':>10}{'difference':>12}{'ratio':>8}")
-    for title, code, rounds in CASES:
-        seconds(code)
-        pairs = [
-            (seconds(code, LF_REGISTRY_DISABLE="1"), seconds(code, LF_REGISTRY_DISABLE="0")) for _ in range(rounds)
-        ]
-        without, with_plugin = (statistics.median(column) for column in zip(*pairs, strict=True))
-        difference = statistics.median(b - a for a, b in pairs)
-        ratio = statistics.median(b / a for a, b in pairs)
-        figures = f"{without * 1e3:>7.1f} ms{with_plugin * 1e3:>7.1f} ms{difference * 1e3:>9.2f} ms{ratio:>8.3f}"
-        print(f"{title:34}{figures}   ({rounds} rounds)")
+    with tempfile.TemporaryDirectory() as temporary:
+        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", temporary)
+        bare = environment(Path(temporary) / "bare")
+        plugin = environment(Path(temporary) / "plugin", *Path(temporary).glob("*.whl"))
+        print(f"{'':34}{'without':>11}{'with':>11}{'difference':>12}{'ratio':>8}")
+        for title, code, rounds in CASES:
+            for python in (bare, plugin):
+                seconds(python, code)
+            pairs = [(seconds(bare, code), seconds(plugin, code)) for _ in range(rounds)]
+            without, with_plugin = (statistics.median(column) for column in zip(*pairs, strict=True))
+            difference = statistics.median(b - a for a, b in pairs)
+            ratio = statistics.median(b / a for a, b in pairs)
+            figures = f"{without * 1e3:>8.1f} ms{with_plugin * 1e3:>8.1f} ms{difference * 1e3:>9.2f} ms{ratio:>8.3f}"
+            print(f"{title:34}{figures}   ({rounds} rounds)", flush=True)
 
 
 if __name__ == "__main__":

@@ -91,8 +91,10 @@ def persona(
 
     for path in new_persona(name, extends, root=root, model=model):
         print(f"wrote {path}")
-    print(f"next: edit {root / 'templates' / name}.yaml and fill {root / 'datasets' / name}.json, then:")
-    print(f"  llamafactory-cli train {root / 'recipes' / name}_lora.yaml")
+    print(f"next: edit templates/{name}.yaml and fill datasets/{name}.json, then:")
+    if root != Path():
+        print(f"  cd {root}")
+    print(f"  llamafactory-cli train recipes/{name}_lora.yaml")
 
 
 @app.command()

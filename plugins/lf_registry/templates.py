@@ -87,7 +87,8 @@ def load_templates(
         UserError: lists everything that is wrong in all files, with file and key.
     """
     known = frozenset(builtin if builtin is not None else builtin_template_names())
-    files, problems = _read_all(known, among if among is not None else roots())
+    among = roots() if among is None else among
+    files, problems = _read_all(known, among)
     specs = {name: spec for name, (spec, _) in files.items()}
     registered = {}
     for name, (spec, path) in files.items():
@@ -102,7 +103,9 @@ def load_templates(
             registered[name] = RegisteredTemplate(spec, path, persona, chain[-1].extends, own)
         problems += [f"{path}: {problem}" for problem in found]
     if problems:
-        raise UserError(problems, hint="correct the file, then: lf-registry list templates")
+        here = any(root.origin == "current folder" and root.templates.is_dir() for root in among)
+        other = "; or, if this folder's templates/ is not meant, run from another folder" if here else ""
+        raise UserError(problems, hint=f"correct the file, then: lf-registry list templates{other}")
     return registered
 
 

@@ -128,7 +128,7 @@ def main() -> None:
     """Entry point of ``python -m lf_registry.tiny.demo``."""
     root = base_root().path
     try:
-        run(root, root / "outputs" / "demo", Console())
+        run(root, root / "outputs" / "demo", Console(width=None if sys.stdout.isatty() else 120))
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
