@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from lf_registry.convert import convert, parse_columns, report_lines
-from lf_registry.convert_readers import ReadOptions
+from lf_registry.convert import convert
+from lf_registry.convert_readers import ReadOptions, parse_columns
+from lf_registry.convert_report import report_lines
 from lf_registry.dataset_info import add_entry, read_dataset_info
 from lf_registry.errors import UserError, WrongUsage
 

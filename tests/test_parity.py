@@ -30,6 +30,7 @@ def made(request):
     name, tokenizer = request.param
     template = registered[name]
     tokenizer = copy.deepcopy(request.getfixturevalue(tokenizer))
+    tokenizer.chat_template = "the chat template that came with the model"
     template.fix_special_tokens(tokenizer)
     template.fix_jinja_template(tokenizer)
     return template, tokenizer

@@ -121,8 +121,8 @@ def convert(
 ) -> None:
     """Convert marked text, delimited lines, CSV, TSV, JSON or JSONL to a dataset that recipes can name."""
     from .convert import convert as run
-    from .convert import parse_columns, report_lines
-    from .convert_readers import ReadOptions
+    from .convert_readers import ReadOptions, parse_columns
+    from .convert_report import report_lines
 
     options = ReadOptions(markers=markers, delimiter=delimiter, columns=parse_columns(columns))
     report = run(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .convert_readers import READERS, ReadOptions, Row, guess_format
+from .convert_report import Report
 from .dataset_info import FILE_NAME, MESSAGES_ENTRY, add_entry, read_dataset_info
 from .errors import UserError, WrongUsage, did_you_mean
 from .files import json_text, write_atomically
@@ -16,26 +16,6 @@ from .text_encoding import read_text
 
 #: Roles as they are called in OpenAI's and in ShareGPT's notation.
 _ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "system": "system"}
-
-
-@dataclass
-class Report:
-    """What a conversion did.
-
-    Attributes:
-        data_file: the file written.
-        format, encoding: what the source was.
-        kept: number of examples written.
-        skipped: (line, why) of each example left out.
-        duplicates: how many of the kept examples are exactly equal to an earlier one.
-    """
-
-    data_file: Path
-    format: str
-    encoding: str
-    kept: int = 0
-    skipped: list[tuple[int, str]] = field(default_factory=list)
-    duplicates: int = 0
 
 
 def convert(
@@ -172,44 +152,3 @@ def _entry(name: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
         if "system" in examples[0]:
             entry["columns"]["system"] = "system"
     return entry
-
-
-def parse_columns(text: str | None) -> dict[str, str]:
-    """``prompt=Q,response=A`` as a mapping.
-
-    Raises:
-        WrongUsage: not ``ours=theirs``, an unknown column of ours, or prompt or response missing.
-    """
-    if text is None:
-        return {}
-    ours = ("prompt", "response", "system")
-    mapping = {}
-    for part in text.split(","):
-        key, equals, name = (piece.strip() for piece in part.partition("="))
-        if not equals or not name:
-            raise WrongUsage(f"--columns: {part.strip()!r} is not column=NAME", hint="--columns prompt=Q,response=A")
-        if key not in ours:
-            raise WrongUsage(f"--columns: {key!r} is unknown; {did_you_mean(key, ours, kind='columns')}")
-        mapping[key] = name
-    missing = [key for key in ("prompt", "response") if key not in mapping]
-    if missing:
-        raise WrongUsage(f"--columns: {' and '.join(missing)} missing", hint="--columns prompt=Q,response=A")
-    return mapping
-
-
-def report_lines(report: Report, name: str, most: int = 20) -> list[str]:
-    """What was done, for people: kept, skipped and why by line number, and what to type next."""
-    lines = [f"read as {report.format}, {report.encoding}", f"kept     {report.kept}"]
-    if report.duplicates:
-        lines.append(f"         {report.duplicates} of them are exact copies of an earlier one")
-    lines.append(f"skipped  {len(report.skipped)}")
-    unit = "example" if report.format == "json" else "line"
-    lines += [f"  {unit} {line}: {why}" for line, why in report.skipped[:most]]
-    if len(report.skipped) > most:
-        lines += [
-            f"  ... and {count} more: {why}"
-            for why, count in Counter(why for _, why in report.skipped[most:]).most_common()
-        ]
-    root = report.data_file.parent.parent
-    lines += [f"wrote {report.data_file} and its entry in {root / FILE_NAME}"]
-    return [*lines, f"next: put `dataset: {name}` and `dataset_dir: {root}` into a recipe"]

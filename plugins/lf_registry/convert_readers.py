@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import UserError, did_you_mean
+from .errors import UserError, WrongUsage, did_you_mean
 
 #: Names that a question or an answer has in the files people bring, tried in this order when no mapping is given.
 PROMPT_NAMES = ("instruction", "prompt", "question", "input", "Q", "질문")
@@ -168,6 +168,29 @@ def map_columns(names: list[str], columns: dict[str, str]) -> dict[str, str]:
             hint="say it: --columns prompt=NAME,response=NAME",
         )
     return {"prompt": prompt, "response": response} | ({"system": "system"} if "system" in names else {})
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """``prompt=Q,response=A`` as a mapping.
+
+    Raises:
+        WrongUsage: not ``ours=theirs``, an unknown column of ours, or prompt or response missing.
+    """
+    if text is None:
+        return {}
+    ours = ("prompt", "response", "system")
+    mapping = {}
+    for part in text.split(","):
+        key, equals, name = (piece.strip() for piece in part.partition("="))
+        if not equals or not name:
+            raise WrongUsage(f"--columns: {part.strip()!r} is not column=NAME", hint="--columns prompt=Q,response=A")
+        if key not in ours:
+            raise WrongUsage(f"--columns: {key!r} is unknown; {did_you_mean(key, ours, kind='columns')}")
+        mapping[key] = name
+    missing = [key for key in ("prompt", "response") if key not in mapping]
+    if missing:
+        raise WrongUsage(f"--columns: {' and '.join(missing)} missing", hint="--columns prompt=Q,response=A")
+    return mapping
 
 
 READERS: dict[str, Callable[[str, ReadOptions], Iterator[Row]]] = {

@@ -39,6 +39,9 @@ class RegistryTemplate(Template):
 
     #: The control tokens of the format itself; the tokenizer's own are added when there is a tokenizer.
     control: list[str] = field(default_factory=list)
+    #: Part of what the `datasets` library hashes for its cache: raise it when the same conversation gets other ids, or
+    #: a training would silently use the ids that an older version has left in the cache.
+    revision: int = 1
 
     def chat_format(self) -> ChatFormat:
         """This template for ``jinja.py`` and ``modelfile.py``, with the persona that is set now."""
