@@ -3,8 +3,8 @@
     make bench
 
 Two empty environments see the same packages; the wheel is installed into one of them. Runs alternate (without, with,
-without, ...), and CPU time is counted (user and system), so that a busy machine disturbs little; medians, and the median
-of the paired differences, are printed.
+without, ...), and CPU time is counted (user and system), so that a busy machine disturbs little; medians, and the
+median of the paired differences, are printed.
 """
 
 from __future__ import annotations
