@@ -123,6 +123,9 @@ def test_show_with_a_tokenizer(lf, llama3, tmp_path):
         (["show", "template", "kanana_qa", "--tokenizer", "x"], "--tokenizer goes with"),
         (["show", "template", "kanana_qa", "--modelfile"], "whose text is not known"),
         (["new", "persona", "x y", "--extends", "llama3"], "letters, digits"),
+        (["new", "persona", "007", "--extends", "llama3"], "must begin with a letter"),
+        (["new", "persona", "null", "--extends", "llama3"], "must begin with a letter"),
+        (["new", "persona", "x", "--extends", "llama3", "--model", "a: b #c"], "neither a Hub id nor a path"),
         (["new", "persona", "x", "--extends", "lama3"], "did you mean 'llama3'"),
         (["new", "persona", "x", "--extends", "qwen3"], "it changes messages in code"),
         (["new", "persona", "x", "--extends", "phi"], "--model HUB_ID"),
@@ -135,6 +138,19 @@ def test_wrong_usage_is_exit_code_2_and_one_clear_message(lf, arguments, message
     code, out, err = lf(*arguments)
     assert (code, out) == (2, "")
     assert message in err and "Traceback" not in err
+
+
+def test_square_brackets_are_printed_as_they_are(lf, project):
+    project("templates/a.yaml", 'name: a\nextends: llama3\ndefault_system: x\ndescription: "[/INST] and [red]x"\n')
+    code, out, _ = lf("list", "templates")
+    assert code == 0 and "[/INST] and [red]x" in out
+
+
+def test_one_broken_file_does_not_hide_the_rest(lf, project):
+    project("dataset_info.json", "{")
+    code, out, err = lf("list")
+    assert code == 1 and "llama3-ironman" in out and "Kanana" in out
+    assert "dataset_info.json, line 1" in err
 
 
 def test_a_tokenizer_that_is_not_there(lf):

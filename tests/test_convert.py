@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from lf_registry.convert import convert
-from lf_registry.convert_readers import ReadOptions, parse_columns
+from lf_registry.convert_options import ReadOptions, parse_columns
 from lf_registry.convert_report import report_lines
 from lf_registry.dataset_info import add_entry, read_dataset_info
 from lf_registry.errors import UserError, WrongUsage
@@ -98,6 +98,10 @@ BAD = {
     "broken line": ('{"question": "x"\n', ".jsonl", "line 1: not valid JSON"),
     "columns": ("Q,A\nx\n", ".csv", "line 2: has 1 columns, the header has 2"),
     "open quote": ('Q,A\nx,"y\n', ".csv", "line 2: not valid CSV"),
+    "column twice": ("Q,Q,A\nx,y,z\n", ".csv", "the column 'Q' stands twice"),
+    "half a character": ('[{"question": "x", "answer": "a \\ud83d"}]', ".json", "half of a character"),
+    "deep nesting": ("[" * 100_000, ".json", "not usable JSON"),
+    "role of another type": ('[{"messages": [{"role": ["user"], "content": "a"}]}]', ".json", "message 1 has no role"),
     "roles": ('[{"messages": [{"role": "user", "content": "a"}]}]', ".json", "example 1: the roles must alternate"),
     "role": ('[{"messages": [{"role": "bot", "content": "a"}]}]', ".json", "example 1: message 1 has no role"),
     "empty message": ('[{"messages": [{"role": "user", "content": " "}]}]', ".json", "example 1: message 1 is empty"),
@@ -212,3 +216,56 @@ def test_what_is_converted_trains(run):
 def test_a_real_korean_file(project):
     report = convert(REAL_DATA, "chatbot", root=project.root)
     assert (report.kept, report.skipped, report.encoding) == (6000, [], "utf-8")
+
+
+def test_alpacas_input_goes_behind_the_instruction(run):
+    row = {"instruction": "영어로 번역해", "input": "나는 밥을 먹는다", "output": "I eat rice", "id": 1}
+    report, rows = run(json.dumps([row]), ".json")
+    assert rows == [{"instruction": "영어로 번역해\n나는 밥을 먹는다", "output": "I eat rice"}]
+    assert report.unused == ["id"] and "unused   columns: id" in report_lines(report, "data")
+
+
+def test_the_system_text_beside_a_conversation_is_kept(run):
+    messages = [{"from": "human", "value": "안녕"}, {"from": "gpt", "value": "여어"}]
+    _, rows = run(json.dumps([{"system": "너는 해적이다", "conversations": messages}]), ".json")
+    assert rows[0]["messages"][0] == {"role": "system", "content": "너는 해적이다"}
+
+
+def test_broken_quotes_are_never_skipped_with_all_that_follows(run):
+    with pytest.raises(UserError, match="line 3: not valid CSV"):
+        run('Q,A\nq1,a1\n"q2" bad,a2\nq3,a3\n', ".csv", skip_bad=True)
+
+
+def test_a_quote_is_an_ordinary_character_in_tsv(run):
+    assert run('Q\tA\n"안녕"이 뭐야?\t인사\n', ".tsv")[1] == [{"instruction": '"안녕"이 뭐야?', "output": "인사"}]
+
+
+def test_a_huge_cell(run):
+    assert len(run(f"Q,A\nx,{'가' * 200_000}\n", ".csv")[1][0]["output"]) == 200_000
+
+
+def test_a_question_may_begin_with_a_hash(run):
+    assert run("#include는 뭐야? | 헤더\n# 설명\n")[1] == [{"instruction": "#include는 뭐야?", "output": "헤더"}]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("indent", ["  ", "    ", "\t"])
+def test_indentation_and_line_ends_of_the_list_are_kept(project, newline, indent):
+    before = newline.join(["{", f'{indent}"a": {{', f'{indent * 2}"file_name": "x"', f"{indent}}}", "}", ""])
+    (project.root / "dataset_info.json").write_bytes(before.encode())
+    add_entry(project.root, "new", {"file_name": "n.json"})
+    after = (project.root / "dataset_info.json").read_bytes().decode()
+    added = newline.join([f'{indent}"new": {{', f'{indent * 2}"file_name": "n.json"', f"{indent}}}", "}", ""])
+    assert after == before.rstrip()[:-1].rstrip() + "," + newline + added
+
+
+def test_a_byte_order_mark_that_llamafactory_cannot_read(project):
+    project("dataset_info.json", "\ufeff{}")
+    with pytest.raises(UserError, match="starts with a byte order mark"):
+        read_dataset_info(project.root)
+
+
+def test_markers_must_be_two_texts():
+    for markers in (("", "<a>"), ("<a>", "<a>")):
+        with pytest.raises(WrongUsage, match="needs two different texts"):
+            ReadOptions(markers=markers)

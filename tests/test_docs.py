@@ -19,7 +19,8 @@ def text(name: str) -> str:
 
 def commands(name: str) -> list[str]:
     """The commands in a document's code blocks, without comments."""
-    blocks = "\n".join(re.findall(r"^```\n(.*?)^```", text(name), flags=re.M | re.S))
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text(name), flags=re.M | re.S)
+    blocks = "\n".join(block for language, block in fenced if not language)
     lines = [re.split(r"\s+#", line)[0].strip() for line in blocks.splitlines()]
     return [line for line in lines if re.match(r"(lf-registry|llamafactory-cli|make|hf|source|pip) ", line)]
 

@@ -130,3 +130,16 @@ def test_names_that_llamafactory_accepts_are_not_our_business():
     assert [attribute.dataset_name for attribute in get_dataset_list(["a/b"], "ONLINE")] == ["a/b"]
     assert len(get_dataset_list(["ironman", "kanana_qa"], ".")) == 2
     assert get_dataset_list(None, "nowhere") == []
+
+
+def test_a_template_can_be_sent_to_a_fresh_process(python, tmp_path):
+    """Spawned and Ray workers unpickle a template before anything else has imported LLaMA-Factory."""
+    import pickle
+
+    from llamafactory.data.template import TEMPLATES
+
+    (tmp_path / "template.pickle").write_bytes(pickle.dumps(TEMPLATES["llama3-ironman"]))
+    code = f"import pickle; t = pickle.load(open({str(tmp_path / 'template.pickle')!r}, 'rb')); print(type(t).__name__)"
+    code += "; from llamafactory.data.template import TEMPLATES; print(t == TEMPLATES['llama3-ironman'])"
+    done = python(code)
+    assert done.stdout.splitlines()[-2:] == ["RegistryTemplate", "True"], done.stderr[-2000:]

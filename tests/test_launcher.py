@@ -100,6 +100,23 @@ def test_unknown_names_are_all_reported_before_anything_starts(environment):
     assert len(caught.value.problems) == 3
 
 
+def test_an_empty_argument_is_an_error(environment):
+    with pytest.raises(UserError, match="the argument '' is empty"):
+        launcher.prepare(["--deepspeed", "x.json", "--report_to", ""], MODULE)
+
+
+def test_a_deepspeed_configuration_inside_the_recipe(environment):
+    launcher.prepare(["recipes/ironman_qlora.yaml", 'deepspeed="{stage:2}"'], MODULE)
+    assert settings() == ("1", "1")
+
+
+def test_tokenized_data_needs_no_dataset(environment, tmp_path):
+    (tmp_path / "dataset_info.json").write_text("{}")
+    launcher.prepare([RECIPE, "dataset=gone", f"tokenized_path={tmp_path}"], MODULE)
+    with pytest.raises(UserError, match="'gone'"):
+        launcher.prepare([RECIPE, "dataset=gone", f"tokenized_path={tmp_path / 'empty'}"], MODULE)
+
+
 def test_the_recipe_itself_is_misspelt(environment):
     with pytest.raises(UserError, match=r"did you mean 'recipes/ironman_lora\.yaml'"):
         launcher.prepare(["recipes/ironman_lra.yaml"], MODULE)

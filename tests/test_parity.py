@@ -139,3 +139,29 @@ def test_several_tool_calls_at_once(made):
         return
     prompt, answer = template.encode_oneturn(tokenizer, training)
     assert tokenizer.apply_chat_template(serving, return_dict=True)["input_ids"] == prompt + answer
+
+
+def test_a_system_text_that_would_merge_with_what_follows(llama3, project):
+    """Neighbouring texts are tokenized together: `?` and `<|` become one token when served, so also in training."""
+    from lf_registry.hooks.registry_template import build
+    from lf_registry.paths import Root
+
+    project(
+        "templates/glued.yaml",
+        'name: glued\nsystem: "{{content}}"\nuser: "<|q|>{{content}}\\n"\nassistant: "{{content}}"\neos: true\n',
+    )
+    template = build(load_templates(among=[Root(project.root, "test")])["glued"], {})
+    tokenizer = copy.deepcopy(llama3)
+    template.fix_special_tokens(tokenizer)
+    template.fix_jinja_template(tokenizer)
+    for system in ("알겠니?", "규칙 <<", "끝 ", "a|"):
+        assert (
+            differences(template, tokenizer, [{"role": "system", "content": system}, *CONVERSATIONS["one turn"]]) == []
+        )
+
+
+def test_content_that_is_not_text_is_an_error(made):
+    _, tokenizer = made
+    parts = [{"type": "text", "text": "안녕"}]
+    with pytest.raises(jinja2.TemplateError, match="must be text"):
+        tokenizer.apply_chat_template([{"role": "user", "content": parts}])

@@ -71,6 +71,8 @@ BROKEN = {
         "user: ends with a space",
     ),
     "nowhere for the persona": ("a", f"name: a\n{OWN}default_system: x\n", "system: missing"),
+    "a number as name": ("007", "name: '007'\nextends: llama3\ndefault_system: x\n", "must begin with a letter"),
+    "an impossible date": ("a", "name: a\ndescription: 2024-13-45\n", "month must be in 1..12"),
     "control token in the persona": (
         "a",
         "name: a\nextends: llama3\ndefault_system: x <|eot_id|>\n",
@@ -136,6 +138,18 @@ def test_a_link_to_a_broken_file_is_reported_once_with_its_cause(project):
     assert any("b.yaml: extends: 'a' has a problem of its own" in problem for problem in caught.value.problems)
 
 
+def test_a_persona_on_a_format_without_a_place_for_it(project):
+    project("templates/a.yaml", f"name: a\n{OWN}")
+    project("templates/b.yaml", "name: b\nextends: a\ndefault_system: x\n")
+    with pytest.raises(UserError, match=r"b\.yaml: default_system: 'a' has no `system:`"):
+        load_templates()
+
+
+def test_brackets_and_tags_in_a_persona_are_fine(project):
+    project("templates/a.yaml", "name: a\nextends: llama3\ndefault_system: 제목은 [FAQ]로 시작하고 <b>굵게</b> 쓴다.\n")
+    assert "[FAQ]" in load_templates()["a"].default_system
+
+
 def test_not_utf8(project):
     path = project("templates/a.yaml", "")
     path.write_bytes("name: a\ndefault_system: 한글".encode("cp949"))
@@ -187,6 +201,5 @@ def test_what_is_read_from_llamafactorys_source_is_what_it_registers():
     assert set(stock) == builtin_template_names()
     really = {name for name, template in stock.items() if not _cannot_extend(template)}
     read = {name for name, why in builtin_templates().items() if why is None}
-    assert read - really <= {"phi_small"}, "its prefix is a Python set that LLaMA-Factory itself ignores"
-    assert really <= read
+    assert read == really
     assert len(really) >= 40

@@ -58,7 +58,10 @@ def list_(
 ) -> None:
     """List the templates, datasets, recipes and models that LLaMA-Factory knows because of this registry."""
     kinds = [kind] if kind else list(Kind)
-    listing.print_tables({name.value: listing.LISTS[name.value]() for name in kinds}, as_json=json)
+    tables, problems = listing.collect([name.value for name in kinds])
+    listing.print_tables(tables, as_json=json)
+    if problems:
+        raise UserError(problems)
 
 
 @show.command("template")
@@ -89,8 +92,10 @@ def persona(
     """Write a template, an empty dataset with its entry, and recipes for training and merging; never overwrites."""
     from .new_persona import new_persona
 
-    for path in new_persona(name, extends, root=root, model=model):
+    paths, trained = new_persona(name, extends, root=root, model=model)
+    for path in paths:
         print(f"wrote {path}")
+    print(f"the recipe trains {trained}; for another model change model_name_or_path in both recipes")
     print(f"next: edit templates/{name}.yaml and fill datasets/{name}.json, then:")
     if root != Path():
         print(f"  cd {root}")
@@ -104,7 +109,9 @@ def convert(
     format: Annotated[
         str | None, typer.Option(help="marker, delimited, csv, tsv, json or jsonl; recognized when left out.")
     ] = None,
-    columns: Annotated[str | None, typer.Option(help="Which column is what: prompt=Q,response=A[,system=S].")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Which column is what: prompt=Q,response=A[,query=,system=].")
+    ] = None,
     markers: Annotated[tuple[str, str], typer.Option(help="The texts in front of a question and of an answer.")] = (
         "<|question|>",
         "<|answer|>",
@@ -121,7 +128,7 @@ def convert(
 ) -> None:
     """Convert marked text, delimited lines, CSV, TSV, JSON or JSONL to a dataset that recipes can name."""
     from .convert import convert as run
-    from .convert_readers import ReadOptions, parse_columns
+    from .convert_options import ReadOptions, parse_columns
     from .convert_report import report_lines
 
     options = ReadOptions(markers=markers, delimiter=delimiter, columns=parse_columns(columns))

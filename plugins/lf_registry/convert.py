@@ -6,12 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .convert_readers import READERS, ReadOptions, Row, guess_format
+from .convert_options import ReadOptions
+from .convert_readers import READERS, Row, guess_format
 from .convert_report import Report
 from .dataset_info import FILE_NAME, MESSAGES_ENTRY, add_entry, read_dataset_info
 from .errors import UserError, WrongUsage, did_you_mean
 from .files import json_text, write_atomically
-from .template_spec import NAME
+from .template_spec import NAME, NAME_RULE
 from .text_encoding import read_text
 
 #: Roles as they are called in OpenAI's and in ShareGPT's notation.
@@ -46,7 +47,7 @@ def convert(
     """
     options = options or ReadOptions()
     if not NAME.fullmatch(name):
-        raise WrongUsage(f"--name: {name!r} may have letters, digits, '.', '_' and '-' only")
+        raise WrongUsage(f"--name: {name!r} {NAME_RULE}")
     if format is not None and format not in READERS:
         raise WrongUsage(f"--format: {format!r} is unknown; {did_you_mean(format, READERS, kind='formats')}")
     target = root / "datasets" / f"{name}.json"
@@ -73,6 +74,7 @@ def convert(
             examples.append(_example(row))
     _refuse(report, source, bool(examples), skip_bad)
     report.kept = len(examples)
+    report.unused = sorted({column for row in rows for column in row.unused})
     report.duplicates = sum(count - 1 for count in Counter(json_text(example) for example in examples).values())
     write_atomically(target, json_text(examples))
     add_entry(root, name, _entry(name, examples))
@@ -101,10 +103,17 @@ def _problem(row: Row, options: ReadOptions) -> str | None:
             return f"the {what} is not text but {type(value).__name__}"
         if not value.strip() and key != "system":
             return f"the {what} is empty"
+        if _broken(value):
+            return f"the {what} contains half of a character (a cut-off emoji)"
         for marker in options.markers:
             if marker in value:
                 return f"the {what} contains the marker {marker}"
     return None
+
+
+def _broken(text: str) -> bool:
+    """Whether a text has a lone surrogate, which JSON allows and UTF-8 does not."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _conversation_problem(messages: Any) -> str | None:
@@ -112,12 +121,15 @@ def _conversation_problem(messages: Any) -> str | None:
         return "the conversation is not a list of messages"
     turns = []
     for number, message in enumerate(messages, 1):
-        role = _ROLES.get(message.get("role", message.get("from"))) if isinstance(message, dict) else None
+        name = message.get("role", message.get("from")) if isinstance(message, dict) else None
+        role = _ROLES.get(name) if isinstance(name, str) else None
         content = message.get("content", message.get("value")) if isinstance(message, dict) else None
         if role is None:
             return f"message {number} has no role user, assistant or system"
         if not isinstance(content, str) or not content.strip():
             return f"message {number} is empty or not text"
+        if _broken(content):
+            return f"message {number} contains half of a character (a cut-off emoji)"
         turns.append(role)
     turns = turns[1:] if turns[0] == "system" else turns
     if len(turns) % 2 or not turns or turns != ["user", "assistant"] * (len(turns) // 2):

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from .errors import UserError, WrongUsage, did_you_mean
+from .convert_options import ReadOptions
+from .errors import UserError, did_you_mean
 
 #: Names that a question or an answer has in the files people bring, tried in this order when no mapping is given.
 PROMPT_NAMES = ("instruction", "prompt", "question", "input", "Q", "질문")
@@ -19,26 +20,12 @@ CONVERSATION_NAMES = ("messages", "conversations")
 
 @dataclass
 class Row:
-    """One example and the line where it starts. ``problem`` says why it cannot be used."""
+    """One example and the line where it starts: why it cannot be used, if so, and the columns that are not used."""
 
     line: int
     values: dict[str, Any]
     problem: str | None = None
-
-
-@dataclass
-class ReadOptions:
-    """How to read a source.
-
-    Attributes:
-        markers: the texts in front of a question and of an answer.
-        delimiter: between question and answer on one line, or between the columns of a CSV file.
-        columns: our column (``prompt``, ``response``, ``system``) -> the file's column; empty: guess.
-    """
-
-    markers: tuple[str, str] = ("<|question|>", "<|answer|>")
-    delimiter: str | None = None
-    columns: dict[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
 
 def read_markers(text: str, options: ReadOptions) -> Iterator[Row]:
@@ -58,10 +45,10 @@ def read_markers(text: str, options: ReadOptions) -> Iterator[Row]:
 
 
 def read_delimited(text: str, options: ReadOptions) -> Iterator[Row]:
-    """One example a line: question, delimiter, answer. Empty lines and lines that start with ``#`` are passed over."""
+    """One example a line: question, delimiter, answer. Empty lines and ``#`` comments are passed over."""
     delimiter = options.delimiter or " | "
     for line, content in enumerate(text.split("\n"), 1):
-        if not content.strip() or content.lstrip().startswith("#"):
+        if not content.strip() or (content.lstrip().startswith("#") and delimiter not in content):
             continue
         question, found, answer = content.partition(delimiter)
         if not found:
@@ -72,12 +59,17 @@ def read_delimited(text: str, options: ReadOptions) -> Iterator[Row]:
             yield Row(line, {"prompt": question.strip(), "response": answer.strip()})
 
 
-def read_csv(text: str, options: ReadOptions) -> Iterator[Row]:
-    """CSV with a header line; ``options.delimiter`` is the column separator (a comma when not given)."""
+def read_csv(text: str, options: ReadOptions, *, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[Row]:
+    """CSV with a header line; ``options.delimiter`` is the column separator (a comma when not given).
+
+    Raises:
+        UserError: the quotes do not match: nothing behind that line can be read, so it is never just skipped.
+    """
     delimiter = options.delimiter or ","
     if len(delimiter) != 1:
         raise UserError(f"--delimiter: a CSV file's columns are separated by one character, not {delimiter!r}")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, quoting=quoting)
     line = 1
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -93,14 +85,17 @@ def read_csv(text: str, options: ReadOptions) -> Iterator[Row]:
                 yield Row(line, {}, f"has {len(cells)} columns, the header has {len(header)}")
             else:
                 named = dict(zip(header, cells, strict=True))
-                yield Row(line, {ours: named[theirs].strip() for ours, theirs in mapping.items()})
+                yield _row(line, named, mapping)
     except csv.Error as error:
-        yield Row(line, {}, f"not valid CSV ({error})")
+        raise UserError(
+            f"line {line}: not valid CSV ({error}); a quote inside a quoted cell is written twice"
+        ) from None
 
 
 def read_tsv(text: str, options: ReadOptions) -> Iterator[Row]:
-    """CSV with tabs."""
-    return read_csv(text, ReadOptions(options.markers, options.delimiter or "\t", options.columns))
+    """CSV with tabs, in which a quote is an ordinary character."""
+    tabs = ReadOptions(options.markers, options.delimiter or "\t", options.columns)
+    return read_csv(text, tabs, quoting=csv.QUOTE_NONE)
 
 
 def read_json(text: str, options: ReadOptions) -> Iterator[Row]:
@@ -109,6 +104,8 @@ def read_json(text: str, options: ReadOptions) -> Iterator[Row]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not usable JSON ({error})") from None
     if isinstance(value, dict):
         lists = [item for item in value.values() if isinstance(item, list)]
         value = lists[0] if len(lists) == 1 else value
@@ -125,7 +122,7 @@ def read_jsonl(text: str, options: ReadOptions) -> Iterator[Row]:
             if content.strip():
                 try:
                     yield line, json.loads(content)
-                except json.JSONDecodeError as error:
+                except (ValueError, RecursionError) as error:
                     yield line, error
 
     return _objects(parsed(), options)
@@ -133,20 +130,31 @@ def read_jsonl(text: str, options: ReadOptions) -> Iterator[Row]:
 
 def _objects(items: Any, options: ReadOptions) -> Iterator[Row]:
     for line, item in items:
-        if isinstance(item, json.JSONDecodeError):
-            yield Row(line, {}, f"not valid JSON (column {item.colno}: {item.msg})")
+        if isinstance(item, Exception):
+            yield Row(line, {}, f"not valid JSON ({item})")
         elif not isinstance(item, dict):
             yield Row(line, {}, f"is not an object but {type(item).__name__}")
         elif not options.columns and (name := next((key for key in CONVERSATION_NAMES if key in item), None)):
-            yield Row(line, {"messages": item[name]})
+            system = [{"role": "system", "content": item["system"]}] if item.get("system") else []
+            messages = system + item[name] if isinstance(item[name], list) else item[name]
+            yield Row(line, {"messages": messages}, unused=tuple(sorted(set(item) - {name, "system"})))
         else:
             try:
                 mapping = map_columns(list(item), options.columns)
             except UserError as error:
                 yield Row(line, {}, error.problems[0])
                 continue
-            values = {ours: item[theirs] for ours, theirs in mapping.items()}
-            yield Row(line, {key: text.strip() if isinstance(text, str) else text for key, text in values.items()})
+            yield _row(line, item, mapping)
+
+
+def _row(line: int, named: dict[str, Any], mapping: dict[str, str]) -> Row:
+    """Pick the mapped columns; a ``query`` goes behind the prompt, as LLaMA-Factory puts Alpaca's ``input``."""
+    values = {ours: named[theirs] for ours, theirs in mapping.items()}
+    values = {key: value.strip() if isinstance(value, str) else value for key, value in values.items()}
+    query = values.pop("query", "")
+    if query and isinstance(values["prompt"], str):
+        values["prompt"] = f"{values['prompt']}\n{query}" if isinstance(query, str) else query
+    return Row(line, values, unused=tuple(sorted(set(named) - set(mapping.values()))))
 
 
 def map_columns(names: list[str], columns: dict[str, str]) -> dict[str, str]:
@@ -159,7 +167,7 @@ def map_columns(names: list[str], columns: dict[str, str]) -> dict[str, str]:
         missing = [theirs for theirs in columns.values() if theirs not in names]
         if missing:
             raise UserError(f"there is no column {missing[0]!r}; {did_you_mean(missing[0], names, kind='columns')}")
-        return columns
+        return _once(names, columns)
     prompt = next((name for name in PROMPT_NAMES if name in names), None)
     response = next((name for name in RESPONSE_NAMES if name in names and name != prompt), None)
     if prompt is None or response is None:
@@ -167,29 +175,16 @@ def map_columns(names: list[str], columns: dict[str, str]) -> dict[str, str]:
             f"cannot tell which columns are question and answer (columns: {', '.join(names) or 'none'})",
             hint="say it: --columns prompt=NAME,response=NAME",
         )
-    return {"prompt": prompt, "response": response} | ({"system": "system"} if "system" in names else {})
+    mapping = {"prompt": prompt, "response": response}
+    if prompt == "instruction" and "input" in names:
+        mapping["query"] = "input"
+    return _once(names, mapping | ({"system": "system"} if "system" in names else {}))
 
 
-def parse_columns(text: str | None) -> dict[str, str]:
-    """``prompt=Q,response=A`` as a mapping.
-
-    Raises:
-        WrongUsage: not ``ours=theirs``, an unknown column of ours, or prompt or response missing.
-    """
-    if text is None:
-        return {}
-    ours = ("prompt", "response", "system")
-    mapping = {}
-    for part in text.split(","):
-        key, equals, name = (piece.strip() for piece in part.partition("="))
-        if not equals or not name:
-            raise WrongUsage(f"--columns: {part.strip()!r} is not column=NAME", hint="--columns prompt=Q,response=A")
-        if key not in ours:
-            raise WrongUsage(f"--columns: {key!r} is unknown; {did_you_mean(key, ours, kind='columns')}")
-        mapping[key] = name
-    missing = [key for key in ("prompt", "response") if key not in mapping]
-    if missing:
-        raise WrongUsage(f"--columns: {' and '.join(missing)} missing", hint="--columns prompt=Q,response=A")
+def _once(names: list[str], mapping: dict[str, str]) -> dict[str, str]:
+    twice = [theirs for theirs in mapping.values() if names.count(theirs) > 1]
+    if twice:
+        raise UserError(f"the column {twice[0]!r} stands twice in the header")
     return mapping
 
 

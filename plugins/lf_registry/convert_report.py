@@ -18,6 +18,7 @@ class Report:
         format, encoding: what the source was.
         kept: number of examples written.
         skipped: (line, why) of each example left out.
+        unused: the source's columns that went nowhere.
         duplicates: how many of the kept examples are exactly equal to an earlier one.
     """
 
@@ -26,6 +27,7 @@ class Report:
     encoding: str
     kept: int = 0
     skipped: list[tuple[int, str]] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
     duplicates: int = 0
 
 
@@ -34,6 +36,8 @@ def report_lines(report: Report, name: str, most: int = 20) -> list[str]:
     lines = [f"read as {report.format}, {report.encoding}", f"kept     {report.kept}"]
     if report.duplicates:
         lines.append(f"         {report.duplicates} of them are exact copies of an earlier one")
+    if report.unused:
+        lines.append(f"unused   columns: {', '.join(report.unused)}")
     lines.append(f"skipped  {len(report.skipped)}")
     unit = "example" if report.format == "json" else "line"
     lines += [f"  {unit} {line}: {why}" for line, why in report.skipped[:most]]

@@ -22,7 +22,12 @@ def read_dataset_info(folder: Path) -> dict[str, dict[str, Any]]:
     """
     path = folder / FILE_NAME
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8")
+        if text.startswith("\ufeff"):
+            raise UserError(
+                f"{path}: starts with a byte order mark, with which LLaMA-Factory cannot read it; save it without"
+            )
+        value = json.loads(text)
     except FileNotFoundError:
         raise UserError(
             f"{path}: there is no such file, so no dataset is known in this folder",
@@ -65,11 +70,14 @@ def add_entry(folder: Path, name: str, entry: dict[str, Any]) -> None:
     if name in info or not info:
         write_atomically(path, json_text(info | {name: entry}))
         return
-    text = path.read_text(encoding="utf-8-sig")
+    text = path.read_bytes().decode("utf-8")
+    newline = "\r\n" if "\r\n" in text else "\n"
     head = text.rstrip().removesuffix("}").rstrip()
-    indent = next((line[: len(line) - len(line.lstrip())] for line in text.splitlines()[1:] if line.strip()), "  ")
-    body = json.dumps({name: entry}, ensure_ascii=False, indent=len(indent.expandtabs(4)) or 2).splitlines()[1:-1]
-    added = head + ",\n" + "\n".join(body) + "\n}\n"
+    indent = (
+        next((line[: len(line) - len(line.lstrip())] for line in text.splitlines()[1:] if line.strip()), "") or "  "
+    )
+    body = json.dumps({name: entry}, ensure_ascii=False, indent=indent).splitlines()[1:-1]
+    added = head + "," + newline + newline.join(body) + newline + "}" + newline
     assert json.loads(added) == info | {name: entry}
     write_atomically(path, added)
 

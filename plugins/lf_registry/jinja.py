@@ -86,6 +86,11 @@ class _Writer:
     def find_system(self) -> list[str]:
         """Take a system message that says something from the conversation, else the default."""
         return [
+            "{%- for message in messages -%}",
+            "{%- if message['content'] is defined and message['content'] is not string and message['content'] -%}",
+            "{{- raise_exception('the content of a message must be text') -}}",
+            "{%- endif -%}",
+            "{%- endfor -%}",
             f"{{%- set system_message = {literal(self.chat.default_system)} -%}}",
             "{%- set loop_messages = messages -%}",
             "{%- if messages and messages[0]['role'] == 'system' -%}",

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from .errors import UserError
+
 Row = dict[str, str]
 
 
@@ -35,7 +37,7 @@ def datasets() -> list[Row]:
 
     rows = []
     for name, (root, entry) in known_datasets().items():
-        source = entry.get("file_name")
+        source = str(entry["file_name"]) if "file_name" in entry else None
         file = _relative(root / source) if source else str(next(iter(entry.values()), ""))
         missing = "" if not source or (root / source).exists() else " (missing)"
         rows.append({"name": name, "format": entry.get("formatting", "alpaca"), "file": file + missing})
@@ -79,14 +81,26 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
 }
 
 
+def collect(kinds: list[str]) -> tuple[dict[str, list[Row]], list[str]]:
+    """The tables asked for, and the problems of those that cannot be made: one broken file does not hide the rest."""
+    tables, problems = {}, []
+    for kind in kinds:
+        try:
+            tables[kind] = LISTS[kind]()
+        except UserError as error:
+            problems += error.problems
+    return tables, problems
+
+
 def print_tables(tables: dict[str, list[Row]], *, as_json: bool) -> None:
     """Print tables; names are never cut off, so that they can be copied."""
     if as_json:
-        value = tables if len(tables) > 1 else next(iter(tables.values()))
+        value = next(iter(tables.values())) if len(tables) == 1 else tables
         print(json.dumps(value, ensure_ascii=False, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else 240)
     for title, rows in tables.items():
@@ -96,7 +110,7 @@ def print_tables(tables: dict[str, list[Row]], *, as_json: bool) -> None:
         for column in rows[0] if rows else []:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*row.values())
+            table.add_row(*(Text(value) for value in row.values()))
         console.print(table if rows else "none")
         if len(tables) > 1:
             console.print()

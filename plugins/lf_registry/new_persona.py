@@ -5,20 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from string import Template
 
+import yaml
+
 from .dataset_info import FILE_NAME, MESSAGES_ENTRY, add_entry, read_dataset_info
 from .errors import UserError, WrongUsage, did_you_mean
 from .files import write_atomically
 from .paths import base_root
 from .recipes import read_recipe
 from .registry import yaml_files
-from .template_spec import NAME
+from .template_spec import NAME, NAME_RULE
 from .templates import builtin_templates, load_templates
 
 SKELETONS = Path(__file__).with_name("skeletons")
 DEEPSPEED = Path("recipes/deepspeed/ds_z3.json")
 
 
-def new_persona(name: str, extends: str, *, root: Path, model: str | None = None) -> list[Path]:
+def new_persona(name: str, extends: str, *, root: Path, model: str | None = None) -> tuple[list[Path], str]:
     """Write the files of a new persona below ``root``.
 
     Args:
@@ -28,7 +30,7 @@ def new_persona(name: str, extends: str, *, root: Path, model: str | None = None
         model: what the recipe trains; when not given, what our own recipe for this format trains.
 
     Returns:
-        The files written.
+        The files written, and the model that the recipe trains.
 
     Raises:
         WrongUsage: the name or the format cannot be used.
@@ -41,6 +43,8 @@ def new_persona(name: str, extends: str, *, root: Path, model: str | None = None
             f"no recipe here shows which model {extends!r} belongs to",
             hint=f"lf-registry new persona {name} --extends {extends} --model HUB_ID",
         )
+    if yaml.safe_load(model) != model:
+        raise WrongUsage(f"--model: {model!r} is neither a Hub id nor a path that can stand in a recipe")
     values = {"name": name, "extends": extends, "model": model}
     texts = {
         root / "templates" / f"{name}.yaml": _fill("template.yaml", values),
@@ -60,13 +64,13 @@ def new_persona(name: str, extends: str, *, root: Path, model: str | None = None
     for path, text in texts.items():
         write_atomically(path, text)
     add_entry(root, name, {"file_name": f"datasets/{name}.json", **MESSAGES_ENTRY})
-    return [*texts, root / FILE_NAME]
+    return [*texts, root / FILE_NAME], model
 
 
 def _check(name: str, extends: str) -> dict[str, str]:
     """Check both names; returns the taken template names and where each is defined."""
     if not NAME.fullmatch(name):
-        raise WrongUsage(f"{name!r} may have letters, digits, '.', '_' and '-' only")
+        raise WrongUsage(f"{name!r} {NAME_RULE}")
     builtin, ours = builtin_templates(), load_templates()
     if extends not in builtin and extends not in ours:
         known = did_you_mean(extends, {*builtin, *ours}, kind="templates")
@@ -93,5 +97,5 @@ def _usual_model(extends: str) -> str | None:
     for path in yaml_files(base_root().path / "recipes"):
         values = read_recipe(path).values
         if format_of(values.get("template")) == format_of(extends):
-            return values["model_name_or_path"]
+            return values.get("model_name_or_path")
     return None

@@ -10,7 +10,7 @@ from typing import Any
 from .dataset_info import check_datasets
 from .errors import UserError, did_you_mean
 from .paths import roots
-from .registry import read_yaml
+from .registry import read_yaml, yaml_files
 from .templates import builtin_template_names, load_templates
 
 
@@ -53,7 +53,7 @@ def known_recipes() -> list[Path]:
     """The training recipes of all data roots: relative to the current folder where that is possible."""
     found = []
     for root in roots():
-        for path in sorted((root.path / "recipes").glob("*.yaml")):
+        for path in yaml_files(root.path / "recipes"):
             found.append(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     return found
 
@@ -83,6 +83,9 @@ def check_names(recipe: Recipe) -> None:
         except UserError as error:
             problems += error.problems
     datasets = names(recipe.values.get("dataset")) + names(recipe.values.get("eval_dataset"))
+    tokenized = recipe.values.get("tokenized_path")
+    if tokenized and Path(tokenized).is_dir() and any(Path(tokenized).iterdir()):
+        datasets = []  # LLaMA-Factory loads the tokenized data and never looks for the datasets
     dataset_dir = recipe.values.get("dataset_dir", "data")
     if datasets and isinstance(dataset_dir, str):
         try:
@@ -90,7 +93,7 @@ def check_names(recipe: Recipe) -> None:
         except UserError as error:
             problems += [f"{recipe.path}: {problem}" for problem in error.problems]
     deepspeed = recipe.values.get("deepspeed")
-    if isinstance(deepspeed, str) and not Path(deepspeed).is_file():
+    if isinstance(deepspeed, str) and not deepspeed.lstrip().startswith("{") and not Path(deepspeed).is_file():
         problems.append(f"{recipe.path}: deepspeed: {deepspeed} does not exist (paths start at the current folder)")
     if problems:
         raise UserError(problems, hint="lf-registry list templates | datasets | recipes")

@@ -12,7 +12,9 @@ from .chat_format import CONTENT, ChatFormat, Slots, chat_format
 from .errors import did_you_mean
 from .safe_text import control_tokens
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+#: Names of templates, data sets and recipes: safe in a path, and text in YAML (unlike 007, 1e3 or null).
+NAME = re.compile(r"(?!(?i:null|true|false|yes|no|on|off|nan|inf)$)[A-Za-z][A-Za-z0-9._-]*")
+NAME_RULE = "must begin with a letter, go on with letters, digits, '.', '_' and '-', and not be a word like null or yes"
 _OWN_FORMAT = ("prefix", "system", "user", "assistant", "bos", "eos", "stop_words", "replace_eos")
 
 
@@ -118,7 +120,7 @@ def _rules(spec: TemplateSpec, values: dict[str, Any], path: Path) -> list[str]:
     """What the schema cannot say: how the keys go together."""
     problems = []
     if not NAME.fullmatch(spec.name):
-        problems.append(f"name: {spec.name!r} may have letters, digits, '.', '_' and '-' only")
+        problems.append(f"name: {spec.name!r} {NAME_RULE}")
     elif spec.name != path.stem:
         problems.append(f"name: is {spec.name!r}, but the file is named {path.stem!r}; make them equal")
     if spec.extends:
@@ -131,7 +133,7 @@ def _rules(spec: TemplateSpec, values: dict[str, Any], path: Path) -> list[str]:
         problems += _own_format_rules(spec)
     if spec.default_system and spec.default_system_of:
         problems.append("default_system_of: there is a default_system already; remove one of the two")
-    hidden = control_tokens([spec.default_system])
+    hidden = [token for token in control_tokens([spec.default_system]) if token.startswith(("<|", "<｜"))]
     if hidden:
         problems.append(
             f"default_system: contains {', '.join(hidden)}, which the tokenizer would read as a control token"

@@ -56,9 +56,12 @@ def builtin_templates() -> dict[str, str | None]:
             arguments = {keyword.arg: keyword.value for keyword in call.keywords}
             name = ast.literal_eval(arguments["name"])
             found[name] = next((why for key, why in _CANNOT_EXTEND.items() if key in arguments), None)
+            if any(isinstance(node, ast.Set) and ast.unparse(node) not in _KNOWN_SETS for node in ast.walk(call)):
+                found[name] = "its format has a slot that LLaMA-Factory itself passes over"
     return found
 
 
+_KNOWN_SETS = ("{'bos_token'}", "{'eos_token'}")
 #: An argument of ``register_template`` that makes a prompt which no chat template can repeat with equal token ids.
 _CANNOT_EXTEND = {
     "template_class": "it changes messages in code",
@@ -100,6 +103,10 @@ def load_templates(
             if spec.default_system_of and not persona:
                 found.append(f"default_system_of: {spec.default_system_of!r} has no default_system")
             own = chain[-1] if chain[-1].extends is None else None
+            if persona and own is not None and own is not spec and own.system is None:
+                found.append(
+                    f"default_system: {own.name!r} has no `system:`, so there is no place for it; add one there"
+                )
             registered[name] = RegisteredTemplate(spec, path, persona, chain[-1].extends, own)
         problems += [f"{path}: {problem}" for problem in found]
     if problems:

@@ -68,7 +68,8 @@ def _set_up_torchrun(arguments: list[str], module: ModuleType) -> None:
     if (beside_python / "torchrun").exists():
         os.environ["PATH"] = f"{beside_python}{os.pathsep}{os.environ.get('PATH', '')}"
     problems = [
-        f"the argument {argument!r} contains a space, at which LLaMA-Factory's launcher would break it in two"
+        f"the argument {argument!r} {'contains a space' if argument else 'is empty'}, "
+        "where LLaMA-Factory's launcher breaks its command"
         for argument in arguments
         if len(argument.split()) != 1
     ]

@@ -7,6 +7,7 @@ the Modelfile come from the same ``ChatFormat``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -22,6 +23,7 @@ from ..modelfile import modelfile
 from ..safe_text import clean, control_tokens
 from ..template_spec import TemplateSpec
 from ..templates import RegisteredTemplate
+from .templates import register
 
 
 @dataclass
@@ -178,3 +180,8 @@ def _cannot_extend(template: Template) -> str | None:
     except UnsupportedFormat as error:
         return str(error)
     return None
+
+
+# The last act of this module, and not of the hook that imports it: when this module comes first (unpickling a template
+# in a fresh process does that), the hook runs in the middle of it and finds it half-made.
+register(sys.modules[Template.__module__])

@@ -14,19 +14,24 @@ if TYPE_CHECKING:
 
 def apply(module: ModuleType) -> None:
     """Register every template file, and wrap the look-up so that an unknown name gets an answer that helps."""
-    from .registry_template import build
+    from . import registry_template  # noqa: F401, calls `register` as its last act, whichever of the two comes first
 
-    builtin = dict(module.TEMPLATES)
-    registered = load_templates(builtin)
+    _explain_unknown_names(module)
+
+
+def register(module: ModuleType) -> None:
+    """Put our templates into ``module.TEMPLATES``."""
+    from .registry_template import RegistryTemplate, build
+
+    builtin = {name: value for name, value in module.TEMPLATES.items() if not isinstance(value, RegistryTemplate)}
     problems = []
-    for template in registered.values():
+    for template in load_templates(builtin).values():
         try:
             module.TEMPLATES[template.name] = build(template, builtin)
         except UserError as error:
             problems += error.problems
     if problems:
         raise UserError(problems, hint="correct the file, then: lf-registry list templates")
-    _explain_unknown_names(module)
 
 
 def registered_template(template: RegisteredTemplate) -> Template:
