@@ -111,6 +111,12 @@ def test_braces_in_a_format_are_text(go):
     assert go([case]) == ["{{ x }} {% y %}\n안녕\n"]
 
 
+def test_tool_results_have_a_place_only_where_the_format_has_one(request):
+    for name in load_templates():
+        template, tokenizer = tokenizer_of(name, request)
+        assert ('eq .Role "tool"' in template.get_ollama_modelfile(tokenizer)) == (name != "kanana_qa")
+
+
 def test_an_unknown_eos_is_an_error():
     chat = chat_format(
         prefix=[], system=["{{content}}"], user=["{{content}}\n"], assistant=["{{content}}", {"eos_token"}]

@@ -82,12 +82,12 @@ BROKEN = {
     "wrong type": (
         "a",
         "name: a\nextends: llama3\ndefault_system: [x]\n",
-        "default_system: Input should be a valid string",
+        "default_system: must be text, is ['x']",
     ),
     "text for true": (
         "a",
         'name: a\nuser: "{{content}}\\n"\nassistant: "{{content}}"\neos: "ja"\n',
-        "eos: Input should be a valid boolean",
+        "eos: must be true or false, is 'ja'",
     ),
     "key twice": (
         "a",

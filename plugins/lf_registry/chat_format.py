@@ -119,7 +119,8 @@ def chat_format(
 ) -> ChatFormat:
     """Build a ``ChatFormat`` from LLaMA-Factory's slots.
 
-    Tool results keep their own format only when the assistant's header after them is the same as after a user.
+    Tool results keep their format only when it is their own (LLaMA-Factory gives them the user's where there is none),
+    and the assistant's header after them is the same as after a user.
 
     Raises:
         UnsupportedFormat: when a message's format is not one piece of text around its content.
@@ -127,7 +128,7 @@ def chat_format(
     answer = Part.from_slots(assistant, "assistant")
     question = Part.from_slots(user, "user")
     close, generation_prompt = split_generation_prompt(question.tail, answer.tail)
-    tool_result = Part.from_slots(observation, "observation") if observation else None
+    tool_result = Part.from_slots(observation, "observation") if observation and observation != user else None
     if tool_result is not None:
         if tool_result.tail.endswith(generation_prompt):
             tail = tool_result.tail

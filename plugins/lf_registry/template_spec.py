@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+from typing import Any
 
 from .chat_format import CONTENT, ChatFormat, Slots, chat_format
 from .errors import did_you_mean
@@ -18,25 +17,8 @@ NAME_RULE = "must begin with a letter, go on with letters, digits, '.', '_' and 
 _OWN_FORMAT = ("prefix", "system", "user", "assistant", "bos", "eos", "stop_words", "replace_eos")
 
 
-def _no_triple_quotes(text: str) -> str:
-    if '"""' in text:
-        raise ValueError('must not contain """, which an Ollama Modelfile cannot hold')
-    return text
-
-
-def _has_content(text: str) -> str:
-    if text.count(CONTENT) != 1:
-        raise ValueError(f"must contain {CONTENT} exactly once, where the message goes")
-    if re.search(r"\{\{(?!content\}\})\w+\}\}", text):
-        raise ValueError(f"the only placeholder is {CONTENT}")
-    return text
-
-
-Text = Annotated[StrictStr, AfterValidator(_no_triple_quotes)]
-Format = Annotated[Text, AfterValidator(_has_content)]
-
-
-class TemplateSpec(BaseModel):
+@dataclass(frozen=True)
+class TemplateSpec:
     """A chat template: a format of its own (``user``, ``assistant``, ...), or a persona on another (``extends``).
 
     Attributes:
@@ -54,21 +36,19 @@ class TemplateSpec(BaseModel):
         replace_eos: make the first stop word the tokenizer's EOS token.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: StrictStr
-    description: StrictStr = ""
-    extends: StrictStr | None = None
-    default_system: Text = ""
-    default_system_of: StrictStr | None = None
-    prefix: Text = ""
-    system: Format | None = None
-    user: Format | None = None
-    assistant: Format | None = None
-    bos: StrictBool = False
-    eos: StrictBool = False
-    stop_words: list[StrictStr] = Field(default_factory=list)
-    replace_eos: StrictBool = False
+    name: str
+    description: str = ""
+    extends: str | None = None
+    default_system: str = ""
+    default_system_of: str | None = None
+    prefix: str = ""
+    system: str | None = None
+    user: str | None = None
+    assistant: str | None = None
+    bos: bool = False
+    eos: bool = False
+    stop_words: list[str] = field(default_factory=list)
+    replace_eos: bool = False
 
     @property
     def persona(self) -> str:
@@ -92,28 +72,46 @@ class TemplateSpec(BaseModel):
         )
 
 
+KEYS = tuple(item.name for item in fields(TemplateSpec))
+
+
 def parse(values: dict[str, Any], path: Path) -> tuple[TemplateSpec | None, list[str]]:
     """Check one template file's values.
+
+    Written by hand, because importing pydantic alone would take longer than all of the plugin may at LLaMA-Factory's
+    import.
 
     Returns:
         The spec (None when there are problems) and all problems, each as ``file: key: what and how to mend it``.
     """
-    problems = []
-    try:
-        spec = TemplateSpec.model_validate(values)
-    except ValidationError as error:
-        for item in error.errors():
-            key = ".".join(str(part) for part in item["loc"]) or "file"
-            if item["type"] == "extra_forbidden":
-                message = f"unknown key; {did_you_mean(key, TemplateSpec.model_fields, kind='keys')}"
-            elif item["type"] == "missing":
-                message = f"is missing; for this file write `name: {path.stem}`"
-            else:
-                message = item["msg"].removeprefix("Value error, ")
-            problems.append(f"{path}: {key}: {message}")
+    problems = [f"{path}: {problem}" for key, value in values.items() if (problem := _value_problem(key, value))]
+    if "name" not in values:
+        problems.insert(0, f"{path}: name: is missing; for this file write `name: {path.stem}`")
+    if problems:
         return None, problems
+    spec = TemplateSpec(**values)
     problems = [f"{path}: {problem}" for problem in _rules(spec, values, path)]
     return (None if problems else spec), problems
+
+
+def _value_problem(key: str, value: Any) -> str | None:
+    """What is wrong with one key's value by itself."""
+    if key not in KEYS:
+        return f"{key}: unknown key; {did_you_mean(str(key), KEYS, kind='keys')}"
+    if key in ("bos", "eos", "replace_eos"):
+        return None if isinstance(value, bool) else f"{key}: must be true or false, is {value!r}"
+    if key == "stop_words":
+        fine = isinstance(value, list) and all(isinstance(word, str) for word in value)
+        return None if fine else f"{key}: must be a list of texts, is {value!r}"
+    if not isinstance(value, str):
+        return f"{key}: must be text, is {value!r}; put it in quotes if that is what you mean"
+    if '"""' in value:
+        return f'{key}: must not contain """, which an Ollama Modelfile cannot hold'
+    if key in ("system", "user", "assistant") and value.count(CONTENT) != 1:
+        return f"{key}: must contain {CONTENT} exactly once, where the message goes"
+    if key in ("system", "user", "assistant") and re.search(r"\{\{(?!content\}\})\w+\}\}", value):
+        return f"{key}: the only placeholder is {CONTENT}"
+    return None
 
 
 def _rules(spec: TemplateSpec, values: dict[str, Any], path: Path) -> list[str]:
