@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from lf_registry import cli
 from lf_registry.templates import load_templates
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from lf_registry.convert import convert
 from lf_registry.convert_options import ReadOptions, parse_columns
 from lf_registry.convert_report import report_lines
@@ -194,12 +195,11 @@ def test_column_options():
 
 def test_what_is_converted_trains(run):
     """LLaMA-Factory's own loader reads what we write."""
+    from datasets import load_dataset
     from llamafactory.data.converter import align_dataset
     from llamafactory.data.parser import get_dataset_list
     from llamafactory.hparams import DataArguments
     from transformers import Seq2SeqTrainingArguments
-
-    from datasets import load_dataset
 
     run("Q,A,label\n첫 질문?,첫 답.,0\n", ".csv")
     (attribute,) = get_dataset_list(["data"], str(run.root))

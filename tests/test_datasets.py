@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT
 from lf_registry.dataset_info import read_dataset_info
 

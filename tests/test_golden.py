@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from conversations import CONVERSATIONS
 from lf_registry.template_spec import KEYS, TemplateSpec
 from lf_registry.templates import load_templates

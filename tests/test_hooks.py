@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from lf_registry.autoload import HOOKS, HookFinder
 from lf_registry.errors import UserError
 from lf_registry.models import load_models

@@ -8,6 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT
 
 PROBE = "from llamafactory.data.template import TEMPLATES; print('llama3-ironman' in TEMPLATES)"

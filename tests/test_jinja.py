@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
 from lf_registry import chat_format as chat_format_module
 from lf_registry.chat_format import UnsupportedFormat, chat_format, split_generation_prompt
 from lf_registry.jinja import chat_template, literal

@@ -7,6 +7,7 @@ import types
 from pathlib import Path
 
 import pytest
+
 from lf_registry.errors import UserError
 from lf_registry.hooks import launcher
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conversations import CONVERSATIONS
 from lf_registry.chat_format import chat_format
 from lf_registry.modelfile import modelfile

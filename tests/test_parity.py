@@ -7,6 +7,7 @@ import json
 
 import jinja2
 import pytest
+
 from conversations import CONVERSATIONS, TOOLS
 from lf_registry.templates import load_templates
 from lf_registry.tool_jinja import TOOL_CALLS

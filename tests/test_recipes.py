@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+
 from conftest import ROOT
 from lf_registry.errors import UserError
 from lf_registry.recipes import check_names, known_recipes, names, read_recipe

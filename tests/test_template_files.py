@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lf_registry.errors import UserError
 from lf_registry.templates import builtin_template_names, get_template, load_templates
 
@@ -191,9 +192,10 @@ def test_an_unknown_name_says_which_one_was_meant():
 
 def test_what_is_read_from_llamafactorys_source_is_what_it_registers():
     """Fails loudly when LLaMA-Factory registers templates in another way."""
+    from llamafactory.data.template import TEMPLATES
+
     from lf_registry.hooks.registry_template import _cannot_extend
     from lf_registry.templates import builtin_templates
-    from llamafactory.data.template import TEMPLATES
 
     stock = {
         name: template for name, template in TEMPLATES.items() if name not in load_templates(builtin_template_names())

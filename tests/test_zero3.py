@@ -8,12 +8,13 @@ import subprocess
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from conftest import ROOT
 from lf_registry.templates import load_templates
 from lf_registry.tiny.demo import export_persona, train_persona
 from lf_registry.tiny.first_training import train
 from lf_registry.tiny.model import build_model
-from safetensors.torch import load_file
 
 OVERRIDES = (
     "max_samples=16",

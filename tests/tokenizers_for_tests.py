@@ -9,6 +9,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
+from lf_registry.tiny.model import PATTERN
+
 RESERVED = 256
 QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -35,11 +37,7 @@ def llama3_tokenizer() -> PreTrainedTokenizerFast:
         "<|image|>",
     ]
     special += [f"<|reserved_special_token_{i}|>" for i in range(2, 2 + RESERVED - len(special))]
-    pattern = (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
-        r"|\s+(?!\S)|\s+"
-    )
-    converter = TikTokenConverter(str(model), pattern=pattern, extra_special_tokens=special)
+    converter = TikTokenConverter(str(model), pattern=PATTERN, extra_special_tokens=special)
     return PreTrainedTokenizerFast(
         tokenizer_object=converter.converted(), bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>"
     )
