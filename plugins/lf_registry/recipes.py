@@ -96,4 +96,4 @@ def check_names(recipe: Recipe) -> None:
     if isinstance(deepspeed, str) and not deepspeed.lstrip().startswith("{") and not Path(deepspeed).is_file():
         problems.append(f"{recipe.path}: deepspeed: {deepspeed} does not exist (paths start at the current folder)")
     if problems:
-        raise UserError(problems, hint="lf-registry list templates | datasets | recipes")
+        raise UserError(problems, hint="lf-registry list")
