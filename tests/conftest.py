@@ -51,7 +51,7 @@ def qwen2(bundled_texts):
 
 
 @pytest.fixture
-def python(tmp_path):
+def python():
     """Run code in a fresh interpreter of this environment; returns the finished process."""
 
     def run(code: str, *, cwd: Path = ROOT, executable: str = sys.executable, **environment: str):

@@ -45,8 +45,8 @@ def trained(tmp_path_factory, bundled_texts):
 def test_two_processes_trained_under_zero3(trained):
     _, adapter, _, printed = trained
     assert printed.count("world size: 2") == 2
-    assert (adapter / "checkpoint-24" / "global_step24" / "zero_pp_rank_1_mp_rank_00_optim_states.pt").exists() or list(
-        (adapter / "checkpoint-24" / "global_step24").glob("*rank_1*")
+    assert list((adapter / "checkpoint-24" / "global_step24").glob("*rank_1*")), (
+        "the second process saved its partition"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import listing
-from .errors import UserError, WrongUsage
+from .errors import UserError
 
 app = typer.Typer(
     name="lf-registry",
@@ -152,6 +152,3 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-
-
-__all__ = ["WrongUsage", "app", "main"]
