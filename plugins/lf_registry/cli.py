@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import listing
-from .errors import UserError
+from .errors import UserError, WrongUsage
 
 app = typer.Typer(
     name="lf-registry",
@@ -143,6 +143,32 @@ def convert(
         overwrite=overwrite,
     )
     print("\n".join(report_lines(report, name)))
+
+
+@app.command()
+def check(
+    recipe: Annotated[str, typer.Argument(help="A LLaMA-Factory training recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As in training.")] = None,
+    data: Annotated[bool, typer.Option("--data/--no-data", help="Also check model, template and data.")] = True,
+    preview: Annotated[int, typer.Option(min=0, help="Show so many rows, with what is trained on.")] = 0,
+    ids: Annotated[bool, typer.Option("--ids", help="With --preview: the token ids too.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for the data.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a report.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the report as one HTML page.", dir_okay=False)] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings are problems too (exit code 1).")] = False,
+) -> None:
+    """Check a recipe, its model folder, template and every row of its data, before paying for a GPU."""
+    from .check.run import run_check
+    from .check.show import show_report
+
+    if ids and not preview:
+        raise WrongUsage("--ids goes with --preview N")
+    if preview and not data:
+        raise WrongUsage("--preview needs the data, which --no-data leaves out")
+    report = run_check(recipe, overrides or (), data=data, previews=preview, workers=workers)
+    show_report(report, as_json=json, html=html, ids=ids)
+    if report.errors or (strict and report.warnings):
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -1,0 +1,120 @@
+"""The tokenizer and the template of a recipe, and whether they fit each other and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..hooks.pipeline import TEMPLATES, Arguments, Template
+from ..safe_text import control_tokens
+from .report import Finding, Report
+
+
+@dataclass
+class Tokens:
+    """What is known about a recipe's tokens.
+
+    Attributes:
+        tokenizer: as it will be saved with the model; None when it cannot be reached.
+        template: LLaMA-Factory's; None when it cannot be told.
+        control: the texts of control tokens, which should not stand in a message.
+        ours: whether the template is one of this registry.
+    """
+
+    tokenizer: Any
+    template: Template | None
+    control: list[str]
+    ours: bool
+
+    @classmethod
+    def load(cls, arguments: Arguments, report: Report) -> Tokens:
+        """Load both; what is wrong, and what cannot be checked, goes into the report."""
+        model = arguments.model.model_name_or_path
+        try:
+            tokenizer = arguments.tokenizer()
+        except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+            report.not_checked.append(_unreachable(model, error))
+            template = TEMPLATES.get(arguments.data.template)
+            return cls(None, template, _control(template, None), hasattr(template, "jinja"))
+        size = len(tokenizer)
+        try:
+            template = arguments.fix(tokenizer)
+        except ValueError as error:
+            where = f"{report.recipe}: template"
+            report.add([Finding("error", "template-refused", where, str(error), "lf-registry list templates")])
+            return cls(None, None, [], ours=False)
+        report.add(_new_tokens(arguments, tokenizer, template, size, report.recipe))
+        return cls(tokenizer, template, _control(template, tokenizer), hasattr(template, "jinja"))
+
+
+def _unreachable(model: str, error: BaseException) -> str:
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+    return (
+        f"tokens, lengths and parity: the tokenizer of {model} cannot be loaded ({first}); "
+        f"when the model asks for a licence: hf auth login; without a network: hf download {model} where there is one"
+    )
+
+
+def _control(template: Template | None, tokenizer: Any) -> list[str]:
+    tokens = list(getattr(template, "control", []))
+    if template is not None and not tokens:
+        slots = [template.format_prefix, template.format_system, template.format_user, template.format_assistant]
+        tokens = control_tokens(slot for part in slots for slot in part.slots if isinstance(slot, str))
+        tokens += template.stop_words
+    if tokenizer is not None:
+        tokens += [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return tokens
+
+
+def _new_tokens(arguments: Arguments, tokenizer: Any, template: Template, size: int, recipe: str) -> Iterator[Finding]:
+    """The template's stop tokens have to be in the vocabulary, and each token has to have a row in the embedding."""
+    new = [tokenizer.convert_ids_to_tokens(i) for i in range(size, len(tokenizer))]
+    if new and not arguments.model.resize_vocab:
+        rows = _embedding_rows(arguments)
+        if rows is None or len(tokenizer) > rows:
+            yield Finding(
+                "error",
+                "new-tokens",
+                f"{recipe}: template",
+                f"the template {arguments.data.template!r} adds {', '.join(map(repr, new))} to the tokenizer, and the "
+                "model has no embedding for it"
+                + ("" if rows is None else f" ({len(tokenizer)} tokens, {rows} embeddings)"),
+                "use the template that the model was trained with, or set resize_vocab: true and "
+                "additional_target: embed_tokens,lm_head",
+            )
+        else:
+            yield Finding(
+                "warning",
+                "untrained-tokens",
+                f"{recipe}: template",
+                f"the template {arguments.data.template!r} adds {', '.join(map(repr, new))} to the tokenizer; the "
+                "model has spare embeddings for it, which nobody has trained",
+                "use the template that the model was trained with, or train the embeddings too: "
+                "additional_target: embed_tokens,lm_head",
+            )
+    missing = [word for word in template.stop_words if tokenizer.convert_tokens_to_ids(word) is None]
+    if missing:
+        yield Finding(
+            "error",
+            "stop-token",
+            f"{recipe}: template",
+            f"the stop token {missing[0]!r} of the template is not in the tokenizer's vocabulary",
+            "use the template that the model was trained with: lf-registry list templates",
+        )
+
+
+def _embedding_rows(arguments: Arguments) -> int | None:
+    from transformers import AutoConfig
+
+    model = arguments.model
+    try:
+        config = AutoConfig.from_pretrained(
+            model.model_name_or_path, revision=model.model_revision, cache_dir=model.cache_dir
+        )
+    except (OSError, ValueError, KeyError):
+        return None
+    return getattr(config.get_text_config(), "vocab_size", None)
