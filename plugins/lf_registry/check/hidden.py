@@ -13,7 +13,9 @@ from .report import Report
 HIDDEN = "(hidden)"
 
 #: The end of a word in a key that names a secret: `hub_token`, `apikey`; not `max_new_tokens`, not `tokenized_path`.
-_SECRET_WORD = re.compile(r"(token|secrets?|passwords?|passwd|pwd|credentials?|keys?)$", re.IGNORECASE)
+_SECRET_WORD = re.compile(
+    r"(?:token|secrets?|passwords?|passwd|pwd|credentials?|(?:^|api|access|auth|private)keys?)$", re.IGNORECASE
+)
 
 #: Tokens that give themselves away: Hugging Face, OpenAI and its likes, GitHub, GitLab, AWS, Slack, user:password@host.
 _SECRET_SHAPE = re.compile(
@@ -26,7 +28,7 @@ _SHORTEST = 6
 
 
 def names_a_secret(key: str) -> bool:
-    """Whether a key's value is a secret by its name: one of its words ends in token, key, secret or password."""
+    """Whether a key's value is a secret by its name: one of its words is or ends in token, key, secret, password."""
     return any(_SECRET_WORD.search(word) for word in re.split(r"[^A-Za-z0-9]+|_", key))
 
 
@@ -87,7 +89,7 @@ def _secrets(value: Any, key: str = "") -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _secrets(item, key)
-    elif names_a_secret(key) and isinstance(value, str | int) and len(str(value)) >= _SHORTEST:
+    elif names_a_secret(key) and not isinstance(value, bool) and len(str(value)) >= _SHORTEST:
         yield str(value)
 
 

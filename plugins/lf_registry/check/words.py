@@ -41,7 +41,7 @@ def next_command(report: Report) -> str:
 def percent(part: int, whole: int) -> str:
     """``12.3 %``; a share that is small but not zero never reads 0.0 %, and one that is not all never 100.0 %."""
     if not whole:
-        return "0 %"
+        return "0.0 %"
     share = 100 * part / whole
     if 0 < share < 0.1:
         return "< 0.1 %"
