@@ -6,6 +6,9 @@ from lf_registry.check.report import DatasetReport, Finding, Lengths, Report, Sa
 
 TOKEN = "hf_" + "x" * 34
 
+#: One that stands in no key, so that only its shape gives it away.
+OTHER_TOKEN = "ghp_" + "y" * 34
+
 #: Text that means something to a terminal, to rich, to HTML, to Jinja or to a reader's eye.
 HOSTILE = [
     "<script>alert('x')</script>",
@@ -168,7 +171,7 @@ def everything() -> Report:
                 "warning",
                 "public-upload",
                 "recipes/내 레시피.yaml: push_to_hub",
-                f"The model will be public; the line says {TOKEN}.",
+                f"The model will be public; the lines say {TOKEN}, s3cr3t-value and {OTHER_TOKEN}.",
                 "hub_private_repo=true",
             ),
         ]

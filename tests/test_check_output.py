@@ -20,14 +20,15 @@ from rich.cells import cell_len
 from lf_registry.check.as_json import report_json
 from lf_registry.check.hidden import hide_in_values, names_a_secret
 from lf_registry.check.html import report_html
+from lf_registry.check.plots import lengths_svg
 from lf_registry.check.preview import preview_text, print_previews
 from lf_registry.check.report import DatasetReport, Finding, Report, Sample, Token
 from lf_registry.check.text import print_report, report_text
 from lf_registry.check.visible import unused, visible
 from lf_registry.check.words import dataset_facts, next_command, percent, rows_text, verdict
-from reports import HOSTILE, REPORTS, TOKEN, clean, degenerate, everything, hostile, lengths, sample
+from reports import HOSTILE, OTHER_TOKEN, REPORTS, TOKEN, clean, degenerate, everything, hostile, lengths, sample
 
-SECRETS = [TOKEN, "s3cr3t-value", "nested-secret", "p" * 12]
+SECRETS = [TOKEN, OTHER_TOKEN, "s3cr3t-value", "nested-secret", "p" * 12]
 NAMES = list(REPORTS)
 
 
@@ -49,7 +50,7 @@ def texts_of(report: Report) -> list[str]:
     found = [report.recipe, *report.checked, *report.not_checked, *(dataset.name for dataset in report.datasets)]
     for finding in report.findings:
         found += [finding.where, finding.code, finding.message, finding.fix, *finding.details]
-    return [visible(text.replace(TOKEN, "(hidden)")) for text in found]
+    return [visible(re.sub("|".join(SECRETS), "(hidden)", text)) for text in found]
 
 
 # The terminal
@@ -98,7 +99,8 @@ error    dataset ironman  template-differs
              chat template: 토니 스타크 | 271
 
 warning  recipes/내 레시피.yaml: push_to_hub  public-upload
-         The model will be public; the line says (hidden).
+         The model will be public; the lines say (hidden), (hidden) and
+         (hidden).
     fix: hub_private_repo=true
 
 dataset ironman (train)
@@ -330,6 +332,7 @@ class Page(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
+        assert len(attrs) == len(dict(attrs)), "an attribute stands twice"
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
@@ -420,7 +423,9 @@ def test_plots(pages):
                              "12 rows at 40 to 50 %, 4 rows at 50 to 60 %.")  # fmt: skip
     words = page.text("svg")
     assert words.count("cutoff_len 512") == 2 and "tokens in a row" in words and "are scored" in words
-    assert pages["everything"].count("var(--error)") > 4 and not re.search(r"#0[1-4]0[1-4]0[1-4]", pages["everything"])
+    beyond, none_beyond = (lengths_svg(lengths(), cutoff, "x").count("fill: var(--error)") for cutoff in (512, 720))
+    assert beyond == 2 and none_beyond == 1  # the histogram beyond the cutoff, and the label
+    assert not re.search(r"#0[1-4]0[1-4]0[1-4]", pages["everything"])
     assert "cutoff_len 2,048 →" in Page(pages["clean"]).text("svg")
     assert len(Page(pages["degenerate"]).all("svg")) == 2  # one row; none for no rows, no lengths, an empty histogram
 
@@ -465,7 +470,7 @@ def test_a_page_is_the_same_in_every_process_and_leaves_matplotlib_alone(pages, 
         "before = now(); page = report_html(everything());"
         "assert now() == before and 'matplotlib.pyplot' not in sys.modules; sys.stdout.write(page)"
     )
-    (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nsvg.fonttype: path\nfont.size: 30\nfigure.dpi: 300\n")
+    (tmp_path / "matplotlibrc").write_text("axes.linewidth: 9\naxes.grid: true\nfont.size: 30\n")
     done = python(code, MATPLOTLIBRC=str(tmp_path), PYTHONHASHSEED="7", PYTHONPATH="plugins")
     assert done.stdout == pages["everything"], done.stderr[-2000:]
 

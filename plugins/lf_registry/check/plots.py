@@ -45,7 +45,8 @@ def lengths_svg(lengths: Lengths, cutoff_len: int | None, prefix: str) -> str:
             axes.set_title(f"{label} \N{RIGHTWARDS ARROW}", loc="right", color=_INK)
             return
         axes.set_xlim(0, max(right, cutoff_len) * 1.02)
-        _beyond(axes, lengths, cutoff_len)
+        if cutoff_len < right:
+            _beyond(axes, lengths, cutoff_len)
         axes.axvline(cutoff_len, color=_OVER, linewidth=1.2, linestyle="--")
         on_the_right = cutoff_len > right / 2
         axes.annotate(

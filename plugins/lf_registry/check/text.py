@@ -98,7 +98,7 @@ def _grid(rows: Iterable[tuple[RenderableType, RenderableType]], first: int) -> 
 
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=first, no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid.add_column()
     for row in rows:
         grid.add_row(*row)
     return grid
