@@ -27,7 +27,6 @@ def report_html(report: Report) -> str:
     script than the page's own, by its hash. Equal reports give equal pages.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
     report = without_secrets(report)
     environment = Environment(
@@ -49,8 +48,8 @@ def report_html(report: Report) -> str:
         datasets=[_dataset(dataset, report.cutoff_len, i) for i, dataset in enumerate(report.datasets)],
         samples=[{"headline": headline(sample), "runs": list(_runs(sample))} for sample in report.samples],
         values=[(key, _value(value)) for key, value in report.values.items()],
-        style=Markup(_file("report.css")),
-        script=Markup(script),
+        style=_file("report.css"),
+        script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
@@ -65,18 +64,16 @@ def _shown(value: Any) -> Any:
 
 
 def _dataset(dataset: DatasetReport, cutoff_len: int | None, number: int) -> dict[str, Any]:
-    from markupsafe import Markup
-
     plots = []
     if (dataset.lengths is not None and any(dataset.lengths.counts)) or any(dataset.trained_share):
         from . import plots as draw
 
         if dataset.lengths is not None and any(dataset.lengths.counts):
             svg = draw.lengths_svg(dataset.lengths, cutoff_len, f"lengths{number}")
-            plots.append(("Length of the rows", draw.lengths_words(dataset, cutoff_len), Markup(svg)))
+            plots.append(("Length of the rows", draw.lengths_words(dataset, cutoff_len), svg))
         if any(dataset.trained_share):
             svg = draw.share_svg(dataset, f"share{number}")
-            plots.append(("Share of the tokens in the loss", draw.share_words(dataset), Markup(svg)))
+            plots.append(("Share of the tokens in the loss", draw.share_words(dataset), svg))
     return {"name": dataset.name, "split": dataset.split, "facts": dataset_facts(dataset, cutoff_len), "plots": plots}
 
 
