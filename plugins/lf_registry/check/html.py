@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .hidden import without_secrets
+from .plots import lengths_svg, lengths_words, share_svg, share_words
 from .preview import headline
 from .report import DatasetReport, Report, Sample
 from .visible import visible
@@ -65,15 +66,11 @@ def _shown(value: Any) -> Any:
 
 def _dataset(dataset: DatasetReport, cutoff_len: int | None, number: int) -> dict[str, Any]:
     plots = []
-    if (dataset.lengths is not None and any(dataset.lengths.counts)) or any(dataset.trained_share):
-        from . import plots as draw
-
-        if dataset.lengths is not None and any(dataset.lengths.counts):
-            svg = draw.lengths_svg(dataset.lengths, cutoff_len, f"lengths{number}")
-            plots.append(("Length of the rows", draw.lengths_words(dataset, cutoff_len), svg))
-        if any(dataset.trained_share):
-            svg = draw.share_svg(dataset, f"share{number}")
-            plots.append(("Share of the tokens in the loss", draw.share_words(dataset), svg))
+    if dataset.lengths is not None and any(dataset.lengths.counts):
+        svg = lengths_svg(dataset.lengths, cutoff_len, f"lengths{number}")
+        plots.append(("Length of the rows", lengths_words(dataset, cutoff_len), svg))
+    if any(dataset.trained_share):
+        plots.append(("Share of the tokens in the loss", share_words(dataset), share_svg(dataset, f"share{number}")))
     return {"name": dataset.name, "split": dataset.split, "facts": dataset_facts(dataset, cutoff_len), "plots": plots}
 
 
