@@ -85,4 +85,6 @@ def test_what_is_in_the_wheel(wheel):
     for folder in ("templates", "datasets", "recipes"):
         shipped = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*") if path.is_file()}
         assert shipped <= {name.removeprefix("lf_registry/data/") for name in names}
+    package = {str(path.relative_to(ROOT / "plugins")) for path in (ROOT / "plugins" / "lf_registry").rglob("*.*")}
+    assert {name for name in package if "__pycache__" not in name} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]

@@ -125,6 +125,7 @@ class Report:
         checked: what was checked and found good, one line each (``every row equal to the chat template: 297``).
         rows_per_second: of the data check; None when there was none.
         cutoff_len: the recipe's, as LLaMA-Factory uses it; None when the recipe could not be read so far.
+        overrides: the ``key=value`` that were typed behind the recipe; the next command repeats them.
     """
 
     recipe: str
@@ -136,6 +137,7 @@ class Report:
     checked: list[str] = field(default_factory=list)
     rows_per_second: float | None = None
     cutoff_len: int | None = None
+    overrides: tuple[str, ...] = ()
 
     @property
     def errors(self) -> list[Finding]:
