@@ -7,11 +7,15 @@ the way ``apply_chat_template`` does it, a batch at a time (a batch uses all cor
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..tool_jinja import TOOL_CALLS
+
+
+_MARKS = re.compile(r"\{%- (?:end)?generation -%\}\n")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Parity:
         self._saved = tokenizer.chat_template
         #: Ours can be written with marks around what is trained on; of others only the last answer can be told.
         self._marked = template.jinja(tokenizer, masks=True) if hasattr(template, "jinja") else None
+        #: Marks do not print anything: when they are all that differs, one of the two need not be rendered.
+        self._only_marks = self._marked is not None and _MARKS.sub("", self._marked) == self._saved
         self._tools = self._marked is not None and template.format_function.tool_format in TOOL_CALLS
         self._stops = set(template.get_stop_token_ids(tokenizer))
         self.compared = self.skipped = 0
@@ -95,6 +101,10 @@ class Parity:
         texts: list[tuple[Encoded, str, Any]] = []
         for row in rows:
             try:
+                if self._only_marks:
+                    text, spans = self._render(self._marked, row, row.conversation, masks=True)
+                    texts.append((row, text, spans))
+                    continue
                 text, spans = self._render(self._saved, row, row.conversation)
                 if self._marked is not None:
                     marked, spans = self._render(self._marked, row, row.conversation, masks=True)

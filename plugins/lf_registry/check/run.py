@@ -31,7 +31,7 @@ def run_check(
         UserError: the recipe cannot be read at all.
     """
     recipe = read_recipe(path, overrides)
-    report = Report(str(path), recipe.values)
+    report = Report(str(path), recipe.values, overrides=tuple(overrides))
     report.add(check_recipe(recipe))
     if not data:
         report.not_checked.append("the model folder, the template and the data: left out by --no-data")
