@@ -144,6 +144,6 @@ def _rank(module: str, config: dict[str, Any]) -> Any:
     pattern = config.get("rank_pattern")
     if not isinstance(pattern, dict) or not pattern:
         return config.get("r")
-    from peft.utils import get_pattern_key
+    from peft.utils.other import get_pattern_key
 
     return pattern.get(get_pattern_key(pattern.keys(), module), config.get("r"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import did_you_mean
-from .checkpoint_files import finding, first_line, listed, read_json_object
+from .checkpoint_files import finding, listed, one_line, read_json_object
 from .report import Finding
 
 #: Files that Transformers reads when they exist.
@@ -80,8 +80,8 @@ def _load(path: Path, values: dict[str, Any], findings: list[Finding]) -> Any:
         with warnings.catch_warnings(action="ignore"):
             return AutoConfig.from_pretrained(path.parent, local_files_only=True)
     except Exception as error:  # each family has checks and error types of its own
-        message = f"Transformers refuses it: {first_line(error)}"
-        findings.append(finding("bad-config", path, message, "correct the key that the message names"))
+        message = f"Transformers refuses it: {one_line(error)}"
+        findings.append(finding("bad-config", path, message, "correct what the message names"))
         return None
 
 

@@ -53,15 +53,17 @@ def read_json_object(path: Path, findings: list[Finding]) -> dict[str, Any] | No
     if problem is not None:
         findings.append(problem)
         return None
+    text = ""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
     except OSError as error:
         findings.append(finding("unreadable-file", path, f"cannot be read ({error.strerror})", "check its permissions"))
     except UnicodeDecodeError as error:
         message = f"not UTF-8 (byte {error.start}), so it cannot be JSON"
         findings.append(finding("bad-json", path, message, f"save it as UTF-8, or {download_again(path)}"))
     except json.JSONDecodeError as error:
-        cut = " (the file ends too early: it is truncated)" if error.pos >= path.stat().st_size - 1 else ""
+        cut = "" if text.rstrip().endswith(("}", "]")) else " (the file ends too early: it is truncated)"
         message = f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}{cut}; loading stops here"
         findings.append(finding("bad-json", path, message, f"correct this line, or {download_again(path)}"))
     except (ValueError, RecursionError):
@@ -74,10 +76,11 @@ def read_json_object(path: Path, findings: list[Finding]) -> dict[str, Any] | No
     return None
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of a library's error, with its type: long enough to search for."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+def one_line(error: BaseException) -> str:
+    """A library's error in one line, with its type: the message's beginning, long enough to search for."""
+    text = " ".join(str(error).split())
+    short = text if len(text) <= 300 else f"{text[:300]}..."
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__
 
 
 def listed(names: Iterable[str]) -> str:

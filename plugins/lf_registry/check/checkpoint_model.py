@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tensors import Tensor
-from .checkpoint_files import finding, first_line
+from .checkpoint_files import finding, one_line
 from .report import Finding
 
 #: The format's names of the types that torch has under another name; the rest is compared as 8-bit integers.
@@ -35,10 +35,10 @@ def compare_with_model(folder: Path, config: Any, tensors: dict[str, Tensor]) ->
         with _quiet():
             model = _empty_model(config)
     except ImportError as error:
-        return [], [f"{folder}: names and shapes were not compared: {first_line(error)}"]
+        return [], [f"{folder}: names and shapes were not compared: {one_line(error)}"]
     except Exception as error:  # each family has checks of its own
-        message = f"Transformers cannot build the model: {first_line(error)}"
-        return [finding("bad-config", folder / "config.json", message, "correct the key that the message names")], []
+        message = f"Transformers cannot build the model: {one_line(error)}"
+        return [finding("bad-config", folder / "config.json", message, "correct what the message names")], []
     with _quiet():
         state, missing, wrong = _readable(model, tensors)
         wrong += _drop_tied(model, state)
@@ -54,7 +54,7 @@ def compare_with_model(folder: Path, config: Any, tensors: dict[str, Tensor]) ->
             )
         except Exception as error:
             info = {}
-            note = [f"{folder}: Transformers could not load the headers, so not all was compared: {first_line(error)}"]
+            note = [f"{folder}: Transformers could not load the headers, so not all was compared: {one_line(error)}"]
         else:
             note = []
     missing += sorted(info.get("missing_keys", ()))

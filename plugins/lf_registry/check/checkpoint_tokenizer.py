@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .checkpoint_files import download_again, finding, first_line, read_json_object, small_file_problem
+from .checkpoint_files import download_again, finding, one_line, read_json_object, small_file_problem
 from .report import Finding
 
 #: Files that hold a vocabulary; one of them is enough, except ``vocab.json``, which needs ``merges.txt``.
@@ -66,7 +66,7 @@ def _vocabulary(path: Path, findings: list[Finding]) -> tuple[dict[str, int], di
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception
-        message = f"the tokenizers library cannot load it: {first_line(error)}"
+        message = f"the tokenizers library cannot load it: {one_line(error)}"
         findings.append(finding("bad-tokenizer", path, message, download_again(path)))
         return {}, {}
     base = tokenizer.get_vocab(with_added_tokens=False)
