@@ -125,6 +125,13 @@ def test_hostile_headers_end_quickly_in_a_printable_user_error(file, text):
     assert len(str(caught.value).encode()) < 2000
 
 
+def test_brackets_of_every_depth(file):
+    for depth in range(400, 1100):
+        header = b'{"a": {"dtype": "F32", "shape": ' + b"[" * depth + b"]" * depth + b', "data_offsets": [0, 8]}}'
+        with pytest.raises(BadTensorFile):
+            read_header(write(file, header))
+
+
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 123456\n"
 BROKEN = {
     "empty": (b"", "empty-file", ["0 bytes"]),

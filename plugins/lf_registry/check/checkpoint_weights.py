@@ -46,7 +46,7 @@ def check_weights(folder: Path) -> tuple[dict[str, Tensor] | None, list[Finding]
             fix = "delete the set that is not meant"
             findings.append(finding("two-sets-of-weights", folder / SINGLE, message, fix, severity="warning"))
         files = read_files([folder / SINGLE], findings)
-        return (_join(files, findings) if len(files) == 1 else None), findings, notes
+        return (_join(folder, files, findings) if len(files) == 1 else None), findings, notes
     if (folder / INDEX).is_file():
         tensors, findings = _check_index(folder, shards)
         return tensors, findings, notes
@@ -93,10 +93,10 @@ def read_files(paths: Iterable[Path], findings: list[Finding]) -> dict[str, dict
     return found
 
 
-def _join(files: dict[str, dict[str, Tensor]], findings: list[Finding]) -> dict[str, Tensor]:
+def _join(folder: Path, files: dict[str, dict[str, Tensor]], findings: list[Finding]) -> dict[str, Tensor]:
     """All tensors together; finds what can be said of them without knowing the model."""
     tensors = {name: tensor for held in files.values() for name, tensor in held.items()}
-    where = next(iter(files)) if len(files) == 1 else f"{len(files)} shards"
+    where = folder / next(iter(files)) if len(files) == 1 else folder
     if not tensors:
         findings.append(finding("no-tensors", where, "the files hold no tensor at all, so nothing was saved", GATHER))
     empty = [name for name, tensor in tensors.items() if 0 in tensor.shape]
@@ -143,7 +143,7 @@ def _check_index(folder: Path, on_disk: list[str]) -> tuple[dict[str, Tensor] | 
     findings += _check_keys(path, weight_map, files)
     if len(files) < len(named):
         return None, findings
-    tensors = _join(files, findings)
+    tensors = _join(folder, files, findings)
     findings += _check_total(path, index, tensors)
     return tensors, findings
 
