@@ -11,6 +11,7 @@ from ..errors import did_you_mean
 from ..recipes import Recipe
 from .facts import error, warning
 from .old_keys import REMOVED, RENAMED
+from .ranges import RANGES
 from .report import Finding
 from .schema import Key, comma_separated_keys, keys
 from .secrets import HIDDEN, secrets
@@ -82,8 +83,8 @@ def _known(key: Key, value: Any, recipe: Recipe) -> Iterator[Finding]:
         yield _not_a_choice(key, value, recipe)
     elif (wrong := _wrong_type(key, value)) is not None:
         yield error(recipe, "wrong-type", key.name, wrong[0], wrong[1])
-    elif key.name in _RANGES and isinstance(value, (int, float)) and not isinstance(value, bool):
-        low, high, say = _RANGES[key.name]
+    elif key.name in RANGES and isinstance(value, (int, float)) and not isinstance(value, bool):
+        low, high, say = RANGES[key.name]
         if not (low <= value <= high) and not (key.name == "max_steps" and value == -1):
             yield error(recipe, "out-of-range", key.name, f"is {value}, which means nothing here", f"it must be {say}")
 
@@ -151,33 +152,3 @@ _WORDS = {
 #: Whole numbers that are only multiplied or compared, so that 32.0 does as well.
 _FLOAT_IS_FINE = {"ddp_timeout", "lora_alpha", "image_max_pixels", "image_min_pixels", "video_max_pixels"}
 _FLOAT_IS_FINE |= {"video_min_pixels", "audio_sampling_rate", "export_size"}
-
-_INFINITE = math.inf
-_TINY = 5e-324  # the smallest float above zero
-_BELOW_ONE = math.nextafter(1, 0)
-_AT_LEAST_ONE = (1, _INFINITE, "1 or more")
-_NOT_NEGATIVE = (0, _INFINITE, "0 or more")
-_POSITIVE = (_TINY, _INFINITE, "more than 0")
-_SHARE = (0, _BELOW_ONE, "0 or more, and less than 1")
-_RANGES: dict[str, tuple[float, float, str]] = {
-    **dict.fromkeys(
-        "lora_rank lora_alpha oft_block_size cutoff_len per_device_train_batch_size per_device_eval_batch_size "
-        "gradient_accumulation_steps save_total_limit max_samples preprocessing_num_workers early_stopping_steps "
-        "ray_num_workers max_new_tokens num_beams galore_rank apollo_rank ppo_epochs ppo_buffer_size".split(),
-        _AT_LEAST_ONE,
-    ),
-    **dict.fromkeys(
-        "weight_decay max_grad_norm warmup_steps dataloader_num_workers seed pref_ftx val_size eval_delay".split(),
-        _NOT_NEGATIVE,
-    ),
-    **dict.fromkeys(
-        "learning_rate num_train_epochs adam_epsilon logging_steps save_steps pref_beta neftune_noise_alpha "
-        "loraplus_lr_ratio temperature repetition_penalty".split(),
-        _POSITIVE,
-    ),
-    **dict.fromkeys("lora_dropout module_dropout adam_beta1 adam_beta2 label_smoothing_factor".split(), _SHARE),
-    "warmup_ratio": (0, 1, "a share of all steps, 0 to 1 (a number of steps is `warmup_steps:`)"),
-    "dpo_label_smoothing": (0, math.nextafter(0.5, 0), "0 or more, and less than 0.5"),
-    "top_p": (_TINY, 1, "more than 0, and at most 1"),
-    "max_steps": (1, _INFINITE, "1 or more, or -1 for `num_train_epochs:`"),
-}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Old or foreign key -> the key of today, or ``key: value``. The other tools are Transformers before 5, PEFT, TRL, Axolotl.
+#: Old or foreign key -> the key of today, or ``key: value``. The other tools: Transformers 4, PEFT, TRL, Axolotl.
 RENAMED = {
     "adapter_dir": "adapter_name_or_path",
     "adapter_path": "adapter_name_or_path",

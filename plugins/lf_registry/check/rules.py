@@ -7,7 +7,18 @@ from typing import Any
 
 from ..errors import UserError
 from ..recipes import Recipe, check_names
-from . import rules_data, rules_deepspeed, rules_hardware, rules_hub, rules_method, rules_output, rules_quantization
+from . import (
+    rules_data,
+    rules_deepspeed,
+    rules_hardware,
+    rules_hub,
+    rules_method,
+    rules_model,
+    rules_no_effect,
+    rules_output,
+    rules_quantization,
+    rules_steps,
+)
 from .facts import error
 from .keys import check_keys
 from .report import Finding
@@ -34,10 +45,13 @@ RULES: tuple[Rule, ...] = (
     names,
     check_secrets,
     *rules_method.RULES,
+    *rules_no_effect.RULES,
+    *rules_model.RULES,
     *rules_data.RULES,
     *rules_quantization.RULES,
     *rules_deepspeed.RULES,
     *rules_output.RULES,
+    *rules_steps.RULES,
     *rules_hub.RULES,
     *rules_hardware.RULES,
 )

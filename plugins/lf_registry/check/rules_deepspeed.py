@@ -15,7 +15,7 @@ Values = dict[str, Any]
 
 
 def deepspeed_file(values: Values, recipe: Recipe) -> Iterator[Finding]:
-    """A JSON object with a stage that exists. (That the file exists is checked with the other names.)"""
+    """A JSON object with a stage that exists; that the file exists is checked with the other names."""
     value = get(values, "deepspeed")
     if not isinstance(value, (str, dict)) or not value:
         return

@@ -21,7 +21,6 @@ from .facts import (
     zero_stage,
 )
 from .report import Finding
-from .schema import keys
 
 Values = dict[str, Any]
 
@@ -137,14 +136,15 @@ def _ppo(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-_ONLY_LORA = ("loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init")
+#: Switches that LLaMA-Factory refuses with every other method.
+ONLY_LORA = ("loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init")
 
 
 def methods(values: Values, recipe: Recipe) -> Iterator[Finding]:
     """What LLaMA-Factory refuses with some methods."""
     now = method(values)
     if now != "lora":
-        for key in _ONLY_LORA:
+        for key in ONLY_LORA:
             if is_on(values, key):
                 yield error(
                     recipe, "wrong-method", key, f"it works only with `finetuning_type: lora`, not {now}", "remove it"
@@ -208,63 +208,6 @@ def optimizers(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-#: Dataclass of the keys -> the methods with which they do something.
-_METHOD_GROUPS = {"LoraArguments": ("lora",), "OFTArguments": ("oft",), "FreezeArguments": ("freeze",)}
-#: Keys that another method uses as well: OFT takes its modules from ``lora_target``, LLaMA Pro its layers from here.
-_ALSO = {
-    "additional_target": ("lora", "oft"),
-    "create_new_adapter": ("lora", "oft"),
-    "lora_target": ("lora", "oft"),
-    "freeze_trainable_layers": ("lora", "freeze"),
-}
-#: Keys of a group that do nothing until its switch is on.
-_SWITCHES = {
-    "GaloreArguments": "use_galore",
-    "ApolloArguments": "use_apollo",
-    "BAdamArgument": "use_badam",
-    "SwanLabArguments": "use_swanlab",
-}
-
-
-def no_effect(values: Values, recipe: Recipe) -> Iterator[Finding]:
-    """Keys that this method does not read."""
-    for name, value in values.items():
-        key = keys().get(str(name))
-        if key is None or value is None or value is False:
-            continue
-        used_by = _ALSO.get(key.name) or _METHOD_GROUPS.get(key.group)
-        if used_by and method(values) not in used_by and key.name not in _ONLY_LORA:
-            yield warning(
-                recipe,
-                "no-effect",
-                key.name,
-                f"`finetuning_type: {method(values)}` does not read it; it belongs to {' and '.join(used_by)}",
-                f"remove it, or set `finetuning_type: {used_by[0]}`",
-            )
-        switch = _SWITCHES.get(key.group)
-        if switch and key.name != switch and not is_on(values, switch):
-            yield warning(
-                recipe,
-                "no-effect",
-                key.name,
-                f"does nothing without `{switch}: true`",
-                f"add `{switch}: true`, or remove it",
-            )
-    for key_name, of, what in (
-        ("pref_loss", ("dpo",), "the loss of DPO"),
-        ("reward_model", ("ppo",), "for PPO"),
-        ("ref_model", ("dpo", "kto", "ppo", "sft"), "for preference training"),
-    ):
-        if text(values, key_name) and key_name in values and stage(values) not in of:
-            yield warning(
-                recipe,
-                "no-effect",
-                key_name,
-                f"is {what}; `stage: {stage(values)}` does not read it",
-                f"remove it, or set `stage: {of[0]}`",
-            )
-
-
 def distribution(values: Values, recipe: Recipe) -> Iterator[Finding]:
     """What cannot be combined with ZeRO-3 or FSDP."""
     if get(values, "deepspeed") and uses_fsdp(values):
@@ -284,4 +227,4 @@ def distribution(values: Values, recipe: Recipe) -> Iterator[Finding]:
             yield error(recipe, "incompatible", key, "LLaMA-Factory does not take it together with ZeRO-3", fix)
 
 
-RULES = (something_to_do, stages, methods, optimizers, no_effect, distribution)
+RULES = (something_to_do, stages, methods, optimizers, distribution)

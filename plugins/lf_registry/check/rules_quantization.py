@@ -55,15 +55,14 @@ def quantization(values: Values, recipe: Recipe) -> Iterator[Finding]:
             f"{how} does not have {bits} bits",
             f"one of {', '.join(map(str, _BITS[how]))}",
         )
-    elif zero_stage(values) == 3 or uses_fsdp(values):
-        if how != "bnb" or bits != 4:
-            yield error(
-                recipe,
-                "quantization",
-                "quantization_bit",
-                f"ZeRO-3 and FSDP work only with 4 bits of bnb, not with {bits} bits of {how}",
-                "set `quantization_bit: 4` and `quantization_method: bnb`, or use ZeRO-2",
-            )
+    elif (zero_stage(values) == 3 or uses_fsdp(values)) and (how != "bnb" or bits != 4):
+        yield error(
+            recipe,
+            "quantization",
+            "quantization_bit",
+            f"ZeRO-3 and FSDP work only with 4 bits of bnb, not with {bits} bits of {how}",
+            "set `quantization_bit: 4` and `quantization_method: bnb`, or use ZeRO-2",
+        )
     yield from _refused(values, recipe)
     if quantized_already(values):
         yield warning(
@@ -151,34 +150,9 @@ def precision(values: Values, recipe: Recipe) -> Iterator[Finding]:
             recipe,
             "precision",
             "bf16",
-            "without bf16 or fp16 everything is computed in 32 bits: about half as fast, with twice the activation memory",
+            "without bf16 or fp16 everything is computed in 32 bits: half as fast, with twice the activation memory",
             "add `bf16: true` (`fp16: true` on a GPU older than Ampere)",
         )
 
 
-def learning_rate(values: Values, recipe: Recipe) -> Iterator[Finding]:
-    """A learning rate that is far from what the method is trained with."""
-    rate = number(values, "learning_rate")
-    if "learning_rate" not in values or rate is None or rate <= 0 or not is_on(values, "do_train"):
-        return
-    adapter = method(values) in ("lora", "oft")
-    high, usual = (1e-2, "1.0e-4") if adapter else (1e-3, "1.0e-5")
-    if rate > high:
-        yield warning(
-            recipe,
-            "learning-rate",
-            "learning_rate",
-            f"{rate:g} is far above what `finetuning_type: {method(values)}` is trained with; the loss will likely diverge",
-            f"start with `learning_rate: {usual}`",
-        )
-    elif rate < 1e-7:
-        yield warning(
-            recipe,
-            "learning-rate",
-            "learning_rate",
-            f"at {rate:g} the weights hardly move at all",
-            f"start with `learning_rate: {usual}`",
-        )
-
-
-RULES = (quantization, quantized_base, precision, learning_rate)
+RULES = (quantization, quantized_base, precision)
