@@ -15,7 +15,6 @@ from .facts import (
     method,
     number,
     stage,
-    text,
     uses_fsdp,
     warning,
     zero_stage,

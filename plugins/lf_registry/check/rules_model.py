@@ -58,7 +58,7 @@ def template(values: Values, recipe: Recipe) -> Iterator[Finding]:
     ours, known = _format(name), _format(model.template)
     instruct = {_format(other.template) for other in load_models().values() if "instruct" in other.path.lower()}
     is_base = known not in instruct
-    if ours != known and (not is_base or ours in instruct):
+    if ours is not None and ours != known and (not is_base or ours in instruct):
         why = "is a base model, to which chat tokens mean nothing yet" if is_base else f"was trained with {known}"
         yield warning(
             recipe,
@@ -69,17 +69,15 @@ def template(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-def _format(name: str) -> str:
-    """The format at the end of a template's ``extends``."""
+def _format(name: str) -> str | None:
+    """The format at the end of a template's ``extends``; None for a template that does not exist or is broken."""
     if name in builtin_template_names():
         return name
     try:
         found = load_templates().get(name)
     except UserError:
-        return name
-    if found is None:
-        return name
-    return found.builtin or (found.own_format.name if found.own_format else name)
+        return None
+    return found and (found.builtin or (found.own_format.name if found.own_format else name))
 
 
 def learning_rate(values: Values, recipe: Recipe) -> Iterator[Finding]:
@@ -94,7 +92,7 @@ def learning_rate(values: Values, recipe: Recipe) -> Iterator[Finding]:
             recipe,
             "learning-rate",
             "learning_rate",
-            f"{rate:g} is far above what `finetuning_type: {method(values)}` is trained with; the loss may well diverge",
+            f"{rate:g} is far above what `finetuning_type: {method(values)}` is trained with; the loss may diverge",
             f"start with `learning_rate: {usual}`",
         )
     elif rate < 1e-7:
