@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,11 @@ def is_on(values: dict[str, Any], key: str) -> bool:
 
 
 def number(values: dict[str, Any], key: str) -> float | int | None:
-    """The value of a key if it is a number, else None (a wrong type has its own finding)."""
+    """The value of a key if it is a finite number, else None (anything else has its own finding)."""
     value = get(values, key)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def text(values: dict[str, Any], key: str) -> str | None:

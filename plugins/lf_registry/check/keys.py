@@ -85,7 +85,7 @@ def _known(key: Key, value: Any, recipe: Recipe) -> Iterator[Finding]:
         yield error(recipe, "wrong-type", key.name, wrong[0], wrong[1])
     elif key.name in RANGES and isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high, say = RANGES[key.name]
-        if not (low <= value <= high) and not (key.name == "max_steps" and value == -1):
+        if not (low <= value <= high and value != math.inf) and not (key.name == "max_steps" and value == -1):
             yield error(recipe, "out-of-range", key.name, f"is {value}, which means nothing here", f"it must be {say}")
 
 

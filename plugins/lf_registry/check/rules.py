@@ -35,6 +35,8 @@ def names(values: dict[str, Any], recipe: Recipe) -> Iterator[Finding]:
         for problem in problems.problems:
             said = problem.removeprefix(f"{recipe.path}: ")
             key, separator, message = said.partition(": ")
+            if key == "template" and not isinstance(values.get(key), str):
+                continue  # a wrong type has been reported
             if not separator or key not in ("template", "dataset", "deepspeed"):
                 key, message = ("dataset" if "template" not in said.split(":")[0] else "template"), said
             yield error(recipe, "not-found", key, message, problems.hint or "correct it")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..dataset_info import read_dataset_info
 from ..errors import UserError
+from ..files import is_dir
 from ..recipes import Recipe, names
 from .facts import error, evaluates, get, has_eval_data, is_on, number, stage, text, warning
 from .report import Finding
@@ -116,7 +117,7 @@ def reading(values: Values, recipe: Recipe) -> Iterator[Finding]:
                 "write a whole number, or use `eval_dataset:`",
             )
         tokenized = text(values, "tokenized_path")
-        if tokenized and not Path(tokenized).exists():
+        if tokenized and not is_dir(tokenized):
             yield error(
                 recipe,
                 "incompatible",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files import is_file
 from ..recipes import Recipe
 from .facts import adapters, deepspeed_config, error, get, is_on, number, zero_stage
 from .report import Finding
@@ -20,7 +21,7 @@ def deepspeed_file(values: Values, recipe: Recipe) -> Iterator[Finding]:
     if not isinstance(value, (str, dict)) or not value:
         return
     path = Path(value) if isinstance(value, str) and not value.lstrip().startswith("{") else None
-    if path is not None and not path.is_file():
+    if path is not None and not is_file(path):
         return
     if deepspeed_config(values) is None:
         yield error(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from ..errors import did_you_mean
+from ..files import is_dir
 from ..recipes import Recipe
 from .facts import error, get, is_on, text, warning
 from .report import Finding
@@ -46,7 +46,7 @@ def hub(values: Values, recipe: Recipe) -> Iterator[Finding]:
 def _not_a_repository(name: str, values: Values) -> str | None:
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-    if name == get(values, "output_dir") or Path(name).is_dir():
+    if name == get(values, "output_dir") or is_dir(name):
         return "is a local folder, and this key names a repository on the Hub"
     try:
         validate_repo_id(name)

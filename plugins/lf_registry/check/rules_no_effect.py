@@ -38,7 +38,12 @@ def no_effect(values: Values, recipe: Recipe) -> Iterator[Finding]:
         if key is None or value is None or value is False:
             continue
         used_by = _ALSO.get(key.name) or _METHOD_GROUPS.get(key.group)
-        if used_by and method(values) in keys()["finetuning_type"].choices and method(values) not in used_by and key.name not in ONLY_LORA:
+        if (
+            used_by
+            and method(values) in keys()["finetuning_type"].choices
+            and method(values) not in used_by
+            and key.name not in ONLY_LORA
+        ):
             yield warning(
                 recipe,
                 "no-effect",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files import is_dir, is_file
 from ..recipes import Recipe
 from .facts import error, get, is_on, method, stage, text, uses_fsdp, warning
 from .report import Finding
@@ -39,11 +40,11 @@ def output_folder(values: Values, recipe: Recipe) -> Iterator[Finding]:
     if given is None or not is_on(values, "do_train"):
         return
     folder = Path(given).expanduser()
-    if folder.is_file():
+    if is_file(folder):
         yield error(recipe, "output-dir", "output_dir", f"{given} is a file", "name a folder")
         return
     resume = get(values, "resume_from_checkpoint")
-    if isinstance(resume, str) and resume and not Path(resume).is_dir():
+    if isinstance(resume, str) and resume and not is_dir(resume):
         yield error(
             recipe,
             "not-found",
@@ -64,7 +65,7 @@ def output_folder(values: Values, recipe: Recipe) -> Iterator[Finding]:
             )
     elif resume is None and not from_anew and last is not None:
         yield from _resume(values, recipe, last)
-    elif resume is None and not from_anew and any((folder / name).is_file() for name in _WEIGHTS):
+    elif resume is None and not from_anew and any(is_file(folder / name) for name in _WEIGHTS):
         yield error(
             recipe,
             "output-dir",
@@ -86,7 +87,7 @@ def _resume(values: Values, recipe: Recipe, last: Path) -> Iterator[Finding]:
             f"choose another output_dir; {start_over}",
         )
         return
-    fresh = not (last / "optimizer.pt").is_file() and not get(values, "deepspeed") and not uses_fsdp(values)
+    fresh = not is_file(last / "optimizer.pt") and not get(values, "deepspeed") and not uses_fsdp(values)
     optimizer = ", with a new optimizer, because it holds weights only" if fresh else ""
     yield warning(
         recipe,

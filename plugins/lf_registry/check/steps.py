@@ -31,9 +31,8 @@ def steps(values: dict[str, Any]) -> int | None:
     epochs = number(values, "num_train_epochs")
     if not rows or not batch or not accumulation or not epochs or min(batch, accumulation, epochs) <= 0:
         return None
-    if not all(map(math.isfinite, (batch, accumulation, epochs))):
-        return None
-    return math.ceil(epochs * math.ceil(math.ceil(rows / batch) / accumulation))
+    whole = epochs * math.ceil(math.ceil(rows / batch) / accumulation)
+    return math.ceil(whole) if math.isfinite(whole) else None
 
 
 def training_rows(values: dict[str, Any]) -> int | None:
