@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-_TINY = 5e-324  # the smallest float above zero
 _AT_LEAST_ONE = (1, math.inf, "1 or more")
 _NOT_NEGATIVE = (0, math.inf, "0 or more")
-_POSITIVE = (_TINY, math.inf, "more than 0")
+_POSITIVE = (5e-324, math.inf, "more than 0")  # the smallest float above zero
 _SHARE = (0, math.nextafter(1, 0), "0 or more, and less than 1")
 
 #: Key -> smallest value, largest value, and both in words.
@@ -31,12 +30,10 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "lora_rank": _AT_LEAST_ONE,
     "loraplus_lr_ratio": _POSITIVE,
     "max_grad_norm": _NOT_NEGATIVE,
-    "max_new_tokens": _AT_LEAST_ONE,
     "max_samples": _AT_LEAST_ONE,
     "max_steps": (1, math.inf, "1 or more, or -1 for `num_train_epochs:`"),
     "module_dropout": _SHARE,
-    "neftune_noise_alpha": _POSITIVE,
-    "num_beams": _AT_LEAST_ONE,
+    "neftune_noise_alpha": _NOT_NEGATIVE,
     "num_train_epochs": _POSITIVE,
     "per_device_eval_batch_size": _AT_LEAST_ONE,
     "per_device_train_batch_size": _AT_LEAST_ONE,
@@ -46,12 +43,9 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "pref_ftx": _NOT_NEGATIVE,
     "preprocessing_num_workers": _AT_LEAST_ONE,
     "ray_num_workers": _AT_LEAST_ONE,
-    "repetition_penalty": _POSITIVE,
     "save_steps": _POSITIVE,
     "save_total_limit": _AT_LEAST_ONE,
     "seed": _NOT_NEGATIVE,
-    "temperature": _POSITIVE,
-    "top_p": (_TINY, 1, "more than 0, and at most 1"),
     "val_size": _NOT_NEGATIVE,
     "warmup_ratio": (0, 1, "a share of all steps, 0 to 1 (a number of steps is `warmup_steps:`)"),
     "warmup_steps": _NOT_NEGATIVE,

@@ -49,7 +49,12 @@ _PACKAGES: tuple[tuple[str, str, str, Callable[[Values], bool]], ...] = (
     ("plot_loss", "matplotlib", "matplotlib", _on("plot_loss")),
     ("predict_with_generate", "jieba", "jieba nltk rouge_chinese", _on("predict_with_generate")),
     ("report_to", "wandb", "wandb", _reports_to("wandb")),
-    ("report_to", "tensorboard", "tensorboard", _reports_to("tensorboard")),
+    (
+        "report_to",
+        "tensorboard",
+        "tensorboard",
+        lambda values: _reports_to("tensorboard")(values) and importlib.util.find_spec("tensorboardX") is None,
+    ),
     ("report_to", "swanlab", "swanlab", _reports_to("swanlab")),
     ("report_to", "trackio", "trackio", _reports_to("trackio")),
     ("report_to", "mlflow", "mlflow", _reports_to("mlflow")),

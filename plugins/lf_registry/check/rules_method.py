@@ -15,6 +15,7 @@ from .facts import (
     method,
     number,
     stage,
+    text,
     uses_fsdp,
     warning,
     zero_stage,
@@ -207,8 +208,20 @@ def optimizers(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
+_FSDP = ("full_shard", "shard_grad_op", "no_shard", "hybrid_shard", "hybrid_shard_zero2", "offload", "auto_wrap")
+
+
 def distribution(values: Values, recipe: Recipe) -> Iterator[Finding]:
     """What cannot be combined with ZeRO-3 or FSDP."""
+    wrong = [name for name in (text(values, "fsdp") or "").split() if name not in _FSDP]
+    if wrong:
+        yield error(
+            recipe,
+            "not-a-choice",
+            "fsdp",
+            f"{wrong[0]!r} is not one of its options; they are separated by spaces",
+            f"some of {', '.join(_FSDP)}: for example `fsdp: full_shard auto_wrap`",
+        )
     if get(values, "deepspeed") and uses_fsdp(values):
         yield error(
             recipe, "incompatible", "fsdp", "FSDP and DeepSpeed cannot be used together", "keep `deepspeed:` or `fsdp:`"

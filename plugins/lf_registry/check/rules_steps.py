@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..recipes import Recipe
-from .facts import error, evaluates, get, is_on, number, warning
+from .facts import error, evaluates, get, is_on, number, uses_fsdp, warning
 from .report import Finding
 from .steps import steps
 
@@ -80,6 +80,23 @@ def best_model(values: Values, recipe: Recipe) -> Iterator[Finding]:
                 f"save_steps ({every:g}) must be a multiple of eval_steps ({other:g})",
                 "set both to the same number",
             )
+    split = get(values, "deepspeed") or uses_fsdp(values)
+    if best and split and is_on(values, "save_only_model"):
+        yield error(
+            recipe,
+            "best-model",
+            "load_best_model_at_end",
+            "DeepSpeed and FSDP cannot load a checkpoint that holds weights only (`save_only_model: true`)",
+            "remove one of the two",
+        )
+    if saves == "best" and not best and get(values, "metric_for_best_model") is None:
+        yield error(
+            recipe,
+            "missing-key",
+            "metric_for_best_model",
+            "`save_strategy: best` needs to know what to compare",
+            "add `load_best_model_at_end: true`, or `metric_for_best_model: loss`",
+        )
     stops = get(values, "early_stopping_steps") is not None
     if stops and not (evaluates(values) and evaluation != "no"):
         yield error(
