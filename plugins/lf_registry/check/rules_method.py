@@ -21,6 +21,7 @@ from .facts import (
     zero_stage,
 )
 from .report import Finding
+from .schema import members
 
 Values = dict[str, Any]
 
@@ -208,19 +209,16 @@ def optimizers(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-_FSDP = ("full_shard", "shard_grad_op", "no_shard", "hybrid_shard", "hybrid_shard_zero2", "offload", "auto_wrap")
-
-
 def distribution(values: Values, recipe: Recipe) -> Iterator[Finding]:
     """What cannot be combined with ZeRO-3 or FSDP."""
-    wrong = [name for name in (text(values, "fsdp") or "").split() if name not in _FSDP]
+    wrong = [name for name in (text(values, "fsdp") or "").split() if name not in members("FSDPOption")]
     if wrong:
         yield error(
             recipe,
             "not-a-choice",
             "fsdp",
             f"{wrong[0]!r} is not one of its options; they are separated by spaces",
-            f"some of {', '.join(_FSDP)}: for example `fsdp: full_shard auto_wrap`",
+            f"some of {', '.join(members('FSDPOption'))}: for example `fsdp: full_shard auto_wrap`",
         )
     if get(values, "deepspeed") and uses_fsdp(values):
         yield error(
@@ -234,9 +232,10 @@ def distribution(values: Values, recipe: Recipe) -> Iterator[Finding]:
         ("pissa_init", "initialize PiSSA with LLaMA-Factory's scripts/pissa_init.py first"),
         ("use_unsloth", "remove `use_unsloth:`, or use a ZeRO-2 file"),
         ("use_kt", "remove `deepspeed:`"),
+        ("auto_find_batch_size", "remove it, or use a ZeRO-2 file"),
     ):
         if is_on(values, key):
-            yield error(recipe, "incompatible", key, "LLaMA-Factory does not take it together with ZeRO-3", fix)
+            yield error(recipe, "incompatible", key, "cannot be used together with ZeRO-3", fix)
 
 
 RULES = (something_to_do, stages, methods, optimizers, distribution)

@@ -83,11 +83,16 @@ def source_of(package: str, file: str) -> ast.Module:
 @cache
 def keys() -> dict[str, Key]:
     """Every key of a training recipe, by name."""
-    source = _Source()
     found: dict[str, Key] = {}
     for root in _ROOTS:
-        found.update(source.keys_of(("llamafactory", root)))
+        found.update(_source().keys_of(("llamafactory", root)))
     return found
+
+
+@cache
+def members(enumeration: str) -> tuple[str, ...]:
+    """The values of one of Transformers' enumerations, such as ``FSDPOption``."""
+    return tuple(_source().members(("transformers", enumeration)).values())
 
 
 @cache
@@ -99,6 +104,11 @@ def comma_separated_keys() -> frozenset[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "split_arg":
                 found |= {argument.attr for argument in node.args if isinstance(argument, ast.Attribute)}
     return frozenset(found)
+
+
+@cache
+def _source() -> _Source:
+    return _Source()
 
 
 class _Source:
@@ -165,13 +175,14 @@ class _Source:
                 choices += _literals(part)
                 types |= {type(choice).__name__ for choice in _literals(part)}
             elif enumeration is not None and "Enum" in ast.unparse(self.classes[enumeration].bases[0]):
-                choices += self._members(enumeration).values()
+                choices += self.members(enumeration).values()
                 types.add("str")
             else:
                 types.add(text.split("[")[0])
         return Key(statement.target.id, frozenset(types), default, tuple(choices), optional, group)
 
-    def _members(self, where: tuple[str, str]) -> dict[str, Any]:
+    def members(self, where: tuple[str, str]) -> dict[str, Any]:
+        """The members of an enumeration: name -> value."""
         found = {}
         for statement in self.classes[where].body:
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
@@ -180,7 +191,7 @@ class _Source:
 
     def _value(self, package: str, node: ast.expr) -> Any:
         if isinstance(node, ast.Attribute) and (where := self.find(package, ast.unparse(node.value))):
-            return self._members(where)[node.attr]
+            return self.members(where)[node.attr]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             return self._value(package, node.left) * self._value(package, node.right)
         try:
