@@ -33,6 +33,8 @@ def read_dataset_info(folder: Path) -> dict[str, dict[str, Any]]:
             f"{path}: there is no such file, so no dataset is known in this folder",
             hint="set `dataset_dir:` to the folder that holds dataset_info.json, or run from there",
         ) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except json.JSONDecodeError as error:

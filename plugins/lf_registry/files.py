@@ -45,3 +45,13 @@ def _umask() -> int:
 def json_text(value: Any) -> str:
     """JSON as it stands in this project's files: two spaces, Korean as it is, a newline at the end."""
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether this is a file; also for a text that no file can have as its name, where ``Path.is_file`` raises."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_dir(path: str | Path) -> bool:
+    """Whether this is a folder; also for a text that no folder can have as its name."""
+    return os.path.isdir(path)  # noqa: PTH112

@@ -9,6 +9,7 @@ from typing import Any
 
 from .dataset_info import check_datasets
 from .errors import UserError, did_you_mean
+from .files import is_dir, is_file
 from .paths import roots
 from .registry import read_yaml, yaml_files
 from .templates import builtin_template_names, load_templates
@@ -74,17 +75,19 @@ def check_names(recipe: Recipe) -> None:
     """
     problems = []
     template = recipe.values.get("template")
-    if template is not None:
+    if template is not None and not isinstance(template, str):
+        problems.append(f"{recipe.path}: template: must be a name, is {type(template).__name__}")
+    elif template is not None:
         try:
             templates = set(load_templates()) | builtin_template_names()
             if template not in templates:
-                known = did_you_mean(str(template), templates, kind="templates")
+                known = did_you_mean(template, templates, kind="templates")
                 problems.append(f"{recipe.path}: template: {template!r} does not exist; {known}")
         except UserError as error:
             problems += error.problems
     datasets = names(recipe.values.get("dataset")) + names(recipe.values.get("eval_dataset"))
     tokenized = recipe.values.get("tokenized_path")
-    if tokenized and Path(tokenized).is_dir() and any(Path(tokenized).iterdir()):
+    if isinstance(tokenized, str) and tokenized and is_dir(tokenized) and any(Path(tokenized).iterdir()):
         datasets = []  # LLaMA-Factory loads the tokenized data and never looks for the datasets
     dataset_dir = recipe.values.get("dataset_dir", "data")
     if datasets and isinstance(dataset_dir, str):
@@ -93,7 +96,7 @@ def check_names(recipe: Recipe) -> None:
         except UserError as error:
             problems += [f"{recipe.path}: {problem}" for problem in error.problems]
     deepspeed = recipe.values.get("deepspeed")
-    if isinstance(deepspeed, str) and not deepspeed.lstrip().startswith("{") and not Path(deepspeed).is_file():
+    if isinstance(deepspeed, str) and not deepspeed.lstrip().startswith("{") and not is_file(deepspeed):
         problems.append(f"{recipe.path}: deepspeed: {deepspeed} does not exist (paths start at the current folder)")
     if problems:
         raise UserError(problems, hint="lf-registry list")
