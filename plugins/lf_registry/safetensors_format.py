@@ -202,8 +202,5 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except RecursionError:  # brackets nested hundreds deep
-        return "[[[..."
+    text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}..."
