@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/check.py [--rows 6000] [--rounds 5] [--workers N]
 
-Each round runs both, each in a fresh process, in alternating order. Both load the same tokenizer and the same rows; what
-is timed begins behind that (LLaMA-Factory: its converter and its processor through ``datasets.map``; ours: the whole
-data check, parity and duplicates included). The ratio is paired by round.
+Each round runs both, each in a fresh process, in alternating order. Both load the same tokenizer and the same rows;
+what is timed begins behind that (LLaMA-Factory: its converter and its processor through ``datasets.map``; ours: the
+whole data check, parity and duplicates included). The ratio is paired by round.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def write_project(folder: Path, rows: int) -> None:
 
 
 def recipe(folder: Path) -> dict:
+    """The keys that matter for the data; ``overwrite_cache`` keeps one round from using another's result."""
     return {
         "model_name_or_path": str(folder / "model"),
         "stage": "sft",
@@ -115,6 +116,7 @@ def measure(what: str, folder: Path, workers: int) -> None:
 
 
 def main() -> None:
+    """Run the rounds and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=5)

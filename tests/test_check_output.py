@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lf_registry.check.as_json import report_json
-from lf_registry.check.hidden import hide_in_values, names_a_secret
 from lf_registry.check.html import report_html
 from lf_registry.check.plots import lengths_svg
 from lf_registry.check.preview import preview_text, print_previews
@@ -26,6 +25,7 @@ from lf_registry.check.report import DatasetReport, Finding, Report, Sample, Tok
 from lf_registry.check.text import print_report, report_text
 from lf_registry.check.visible import unused, visible
 from lf_registry.check.words import dataset_facts, next_command, percent, rows_text, verdict
+from lf_registry.secret_text import hide_in_values, names_a_secret
 from reports import HOSTILE, OTHER_TOKEN, REPORTS, TOKEN, clean, degenerate, everything, hostile, lengths, sample
 
 SECRETS = [TOKEN, OTHER_TOKEN, "s3cr3t-value", "nested-secret", "p" * 12]

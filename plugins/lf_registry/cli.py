@@ -160,11 +160,14 @@ def check(
     """Check a recipe, its model folder, template and every row of its data, before paying for a GPU."""
     from .check.run import run_check
     from .check.show import show_report
+    from .network import stay_offline_without_network
 
     if ids and not preview:
         raise WrongUsage("--ids goes with --preview N")
     if preview and not data:
         raise WrongUsage("--preview needs the data, which --no-data leaves out")
+    if data:
+        stay_offline_without_network()
     report = run_check(recipe, overrides or (), data=data, previews=preview, workers=workers)
     show_report(report, as_json=json, html=html, ids=ids)
     if report.errors or (strict and report.warnings):
@@ -174,7 +177,7 @@ def check(
 def main() -> None:
     """Run the command; a ``UserError`` becomes one message and its exit code."""
     try:
-        app()
+        app(prog_name="lf-registry")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

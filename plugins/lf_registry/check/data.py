@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -36,6 +37,7 @@ def check_data(report: Report, *, workers: int = 1, previews: int = 0) -> None:
     arguments = Arguments.parse(report.values)
     report.cutoff_len = arguments.data.cutoff_len
     tokens = Tokens.load(arguments, report)
+    started, checked = time.perf_counter(), 0
     seen = Seen()
     for split, key in (("train", "dataset"), ("eval", "eval_dataset")):
         here = Seen() if split == "eval" else seen
@@ -59,8 +61,10 @@ def check_data(report: Report, *, workers: int = 1, previews: int = 0) -> None:
                 _repetitions(chunk, name, here, seen if split == "eval" else None, summary.problems)
                 summary.add(chunk)
                 report.samples += chunk.samples
+                checked += chunk.rows
             _conclude(report, summary, tokens, where)
             previews -= len(check.previews)
+    report.rows_per_second = checked / (time.perf_counter() - started) if checked else None
 
 
 def _row_check(arguments: Arguments, attributes: Any, tokens: Tokens) -> RowCheck:

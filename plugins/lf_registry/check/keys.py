@@ -9,12 +9,13 @@ from typing import Any
 
 from ..errors import did_you_mean
 from ..recipes import Recipe
+from ..secret_text import HIDDEN
 from .facts import error, warning
 from .old_keys import REMOVED, RENAMED
 from .ranges import RANGES
 from .report import Finding
 from .schema import Key, comma_separated_keys, keys
-from .secrets import HIDDEN, secrets
+from .secrets import secrets
 
 
 def check_keys(recipe: Recipe) -> list[Finding]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from ..tool_jinja import TOOL_CALLS
 
-
 _MARKS = re.compile(r"\{%- (?:end)?generation -%\}\n")
 
 

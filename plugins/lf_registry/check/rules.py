@@ -20,9 +20,10 @@ from . import (
     rules_steps,
 )
 from .facts import error
+from .hidden import findings_without_secrets
 from .keys import check_keys
 from .report import Finding
-from .secrets import check_secrets, redact_findings
+from .secrets import check_secrets
 
 Rule = Callable[[dict[str, Any], Recipe], Iterator[Finding]]
 
@@ -68,4 +69,4 @@ def check_recipe(recipe: Recipe) -> list[Finding]:
     findings = check_keys(recipe)
     for rule in RULES:
         findings += rule(recipe.values, recipe)
-    return redact_findings(findings, recipe.values)
+    return findings_without_secrets(findings, recipe.values)

@@ -49,14 +49,21 @@ class Tokens:
 
 
 def _unreachable(model: str, error: BaseException) -> str:
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
-    return (
-        f"tokens, lengths and parity: the tokenizer of {model} cannot be loaded ({first}); "
-        f"when the model asks for a licence: hf auth login; without a network: hf download {model} where there is one"
-    )
+    """One sentence on why there is no tokenizer, with what to type."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 20:
+        causes.append(cause)
+    kinds = {type(cause).__name__ for cause in causes}
+    if "GatedRepoError" in kinds:
+        why = "asks for its licence to be accepted; do that on its page on the Hub, then: hf auth login"
+    elif "RepositoryNotFoundError" in kinds:
+        why = "is not on the Hub, or is private and there is no token for it; check the name, or: hf auth login"
+    elif kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError"}:
+        why = f"is not on this machine and the Hub cannot be reached; where there is a network: hf download {model}"
+    else:
+        first = next((line for line in str(causes[-1]).splitlines() if line.strip()), kinds.pop())
+        why = f"cannot be loaded: {first.strip()}"
+    return f"tokens, lengths, and whether training equals serving: the tokenizer of {model} {why}"
 
 
 def _control(template: Template | None, tokenizer: Any) -> list[str]:
