@@ -94,7 +94,7 @@ def measure(what: str, folder: Path, workers: int) -> None:
     arguments.data.preprocessing_num_workers = workers if workers > 1 else None
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if what == "llamafactory":
-        tokenizer = arguments.tokenizer()
+        tokenizer, _ = arguments.tokenizer()
         template = arguments.fix(tokenizer)
         start = time.perf_counter()
         rows = loader._get_merged_dataset(["data"], arguments.model, arguments.data, arguments.training, "sft")

@@ -70,7 +70,7 @@ def check_data(report: Report, *, workers: int = 1, previews: int = 0) -> None:
 def _row_check(arguments: Arguments, attributes: Any, tokens: Tokens) -> RowCheck:
     encoder = parity = None
     if tokens.tokenizer is not None and tokens.template is not None:
-        encoder = Encoder(arguments, tokens.template, tokens.tokenizer)
+        encoder = Encoder(arguments, tokens.template, tokens.tokenizer, tokens.processor)
         parity = Parity(tokens.template, tokens.tokenizer) if arguments.stage == "sft" else None
     columns = {"response": attributes.response, "messages": attributes.messages}
     if attributes.formatting == "alpaca":

@@ -17,12 +17,14 @@ class Tokens:
 
     Attributes:
         tokenizer: as it will be saved with the model; None when it cannot be reached.
+        processor: of a model that sees or hears; None for the others.
         template: LLaMA-Factory's; None when it cannot be told.
         control: the texts of control tokens, which should not stand in a message.
         ours: whether the template is one of this registry.
     """
 
     tokenizer: Any
+    processor: Any
     template: Template | None
     control: list[str]
     ours: bool
@@ -32,20 +34,20 @@ class Tokens:
         """Load both; what is wrong, and what cannot be checked, goes into the report."""
         model = arguments.model.model_name_or_path
         try:
-            tokenizer = arguments.tokenizer()
+            tokenizer, processor = arguments.tokenizer()
         except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
             report.not_checked.append(_unreachable(model, error))
             template = TEMPLATES.get(arguments.data.template)
-            return cls(None, template, _control(template, None), hasattr(template, "jinja"))
+            return cls(None, None, template, _control(template, None), hasattr(template, "jinja"))
         size = len(tokenizer)
         try:
             template = arguments.fix(tokenizer)
         except ValueError as error:
             where = f"{report.recipe}: template"
             report.add([Finding("error", "template-refused", where, str(error), "lf-registry list templates")])
-            return cls(None, None, [], ours=False)
+            return cls(None, None, None, [], ours=False)
         report.add(_new_tokens(arguments, tokenizer, template, size, report.recipe))
-        return cls(tokenizer, template, _control(template, tokenizer), hasattr(template, "jinja"))
+        return cls(tokenizer, processor, template, _control(template, tokenizer), hasattr(template, "jinja"))
 
 
 def _unreachable(model: str, error: BaseException) -> str:

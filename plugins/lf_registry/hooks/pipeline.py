@@ -95,15 +95,16 @@ class Arguments:
         data.packing = data.packing if data.packing is not None else finetuning.stage == "pt"
         return cls(model, data, training, finetuning.stage)
 
-    def tokenizer(self) -> Any:
-        """The tokenizer as LLaMA-Factory loads it, before the template adds its tokens.
+    def tokenizer(self) -> tuple[Any, Any]:
+        """(tokenizer, processor or None) as LLaMA-Factory loads them, before the template adds its tokens.
 
         Raises:
-            OSError, ValueError: it cannot be loaded.
+            OSError, ValueError: the tokenizer cannot be loaded.
         """
         from llamafactory.model import load_tokenizer
 
-        return load_tokenizer(self.model)["tokenizer"]
+        loaded = load_tokenizer(self.model)
+        return loaded["tokenizer"], loaded["processor"]
 
     def fix(self, tokenizer: Any) -> Template:
         """The template; gives the tokenizer its stop tokens and the chat template that is saved with the model."""
@@ -152,14 +153,16 @@ class _Recorder:
 class Encoder:
     """LLaMA-Factory's dataset processor, one row at a time."""
 
-    def __init__(self, arguments: Arguments, template: Template, tokenizer: Any) -> None:
+    def __init__(self, arguments: Arguments, template: Template, tokenizer: Any, processor: Any = None) -> None:
         self.template, self.tokenizer = template, tokenizer
         self._recorder = _Recorder(template)
         # Packing puts whole rows together after each was encoded alone; the rows are what is looked at here.
         self._data = replace(arguments.data, packing=False, neat_packing=False, streaming=False)
-        self._processor = loader._get_dataset_processor(self._data, arguments.stage, self._recorder, tokenizer, None)
         whole = replace(self._data, cutoff_len=10**9, mask_history=False, train_on_prompt=False)
-        self._whole = loader._get_dataset_processor(whole, arguments.stage, self._recorder, tokenizer, None)
+        self._processor, self._whole = (
+            loader._get_dataset_processor(data, arguments.stage, self._recorder, tokenizer, processor)
+            for data in (self._data, whole)
+        )
 
     @property
     def pairs(self) -> list[tuple[list[int], list[int]]]:
