@@ -1,6 +1,6 @@
 """How long the data check takes beside LLaMA-Factory's own tokenization of the same rows, and how much memory.
 
-    .venv/bin/python benchmarks/check.py [--rows 6000] [--rounds 5] [--workers N]
+    .venv/bin/python benchmarks/check.py [--rows 6000] [--rounds 5] [--workers 1]
 
 Each round runs both, each in a fresh process, in alternating order. Both load the same tokenizer and the same rows;
 what is timed begins behind that (LLaMA-Factory: its converter and its processor through ``datasets.map``; ours: the
@@ -86,12 +86,12 @@ def recipe(folder: Path) -> dict:
     }
 
 
-def measure(what: str, folder: Path, workers: int) -> None:
+def measure(what: str, folder: Path, workers: int | None) -> None:
     """Run one of the two in this process; print seconds and peak memory in MiB as JSON."""
     from lf_registry.hooks.pipeline import Arguments, loader
 
     arguments = Arguments.parse(recipe(folder))
-    arguments.data.preprocessing_num_workers = workers if workers > 1 else None
+    arguments.data.preprocessing_num_workers = workers if workers and workers > 1 else None
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if what == "llamafactory":
         tokenizer, _ = arguments.tokenizer()
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, help="of both; without it each has its own default")
     parser.add_argument("--measure", nargs=2, metavar=("WHAT", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -131,7 +131,8 @@ def main() -> None:
         results: dict[str, list[dict]] = {"llamafactory": [], "check": []}
         for number in range(options.rounds):
             for what in list(results)[:: 1 if number % 2 == 0 else -1]:
-                command = [sys.executable, __file__, "--measure", what, folder, "--workers", str(options.workers)]
+                command = [sys.executable, __file__, "--measure", what, folder]
+                command += ["--workers", str(options.workers)] if options.workers else []
                 done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
                 results[what].append(json.loads(done.stdout.splitlines()[-1]))
     for what, runs in results.items():

@@ -152,7 +152,9 @@ def check(
     data: Annotated[bool, typer.Option("--data/--no-data", help="Also check model, template and data.")] = True,
     preview: Annotated[int, typer.Option(min=0, help="Show so many rows, with what is trained on.")] = 0,
     ids: Annotated[bool, typer.Option("--ids", help="With --preview: the token ids too.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes for the data.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes for the data; one per core for 2,000 rows and more.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a report.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the report as one HTML page.", dir_okay=False)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are problems too (exit code 1).")] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -21,17 +22,20 @@ from .texts import control_pattern
 from .tokenizer import Tokens
 
 #: Rows that are looked at together: enough for a batch to be tokenized on all cores, little in memory.
-_CHUNK = 1000
+_CHUNK = 500
+#: From so many rows on, several processes are worth starting.
+_MANY_ROWS = 2000
+_MOST_PROCESSES = 8
 #: The problems that a stock template has with some conversations only, which then are a warning.
 _SOME_ROWS = frozenset({"parity-ids", "parity-prompt", "parity-refused"})
 
 
-def check_data(report: Report, *, workers: int = 1, previews: int = 0) -> None:
+def check_data(report: Report, *, workers: int | None = None, previews: int = 0) -> None:
     """Check every row of every dataset; adds to the report.
 
     Args:
         report: of a recipe whose data keys LLaMA-Factory accepts.
-        workers: processes.
+        workers: processes; None for one per core when there are many rows.
         previews: how many rows of the training data to show.
     """
     arguments = Arguments.parse(report.values)
@@ -79,7 +83,9 @@ def _row_check(arguments: Arguments, attributes: Any, tokens: Tokens) -> RowChec
     return RowCheck(arguments.converter(attributes), encoder, parity, pattern, columns, arguments.stage)
 
 
-def _chunks(check: RowCheck, rows: Any, workers: int) -> Iterator[Chunk]:
+def _chunks(check: RowCheck, rows: Any, workers: int | None) -> Iterator[Chunk]:
+    if workers is None:
+        workers = 1 if len(rows) < _MANY_ROWS else min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     ranges = [(start, min(start + _CHUNK, len(rows))) for start in range(0, len(rows), _CHUNK)]
     run = partial(_run, check, rows)
     if workers <= 1 or len(ranges) <= 1:
@@ -100,8 +106,6 @@ _worker: Any = None
 
 
 def _start_worker(run: Any) -> None:
-    import os
-
     global _worker  # noqa: PLW0603, a pool's worker has no other place for what it was started with
     _worker = run
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are the parallelism

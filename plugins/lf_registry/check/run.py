@@ -16,7 +16,7 @@ _NEEDED_FOR_DATA = frozenset(
 
 
 def run_check(
-    path: str | Path, overrides: Sequence[str] = (), *, data: bool = True, previews: int = 0, workers: int = 1
+    path: str | Path, overrides: Sequence[str] = (), *, data: bool = True, previews: int = 0, workers: int | None = None
 ) -> Report:
     """Check a recipe, and with ``data`` also its model folder, its template and every row of its datasets.
 
@@ -25,7 +25,7 @@ def run_check(
         overrides: ``key=value`` as on the command line of ``llamafactory-cli``.
         data: False for the keys alone, which imports neither torch nor LLaMA-Factory.
         previews: how many rows to show as tokens.
-        workers: processes for the rows.
+        workers: processes for the rows; None for one per core when there are many.
 
     Raises:
         UserError: the recipe cannot be read at all.
@@ -74,7 +74,7 @@ def _ask_llamafactory(report: Report) -> None:
         report.add([Finding("error", "refused", report.recipe, f"LLaMA-Factory refuses this recipe: {why}", fix)])
 
 
-def _check_data(report: Report, previews: int, workers: int) -> None:
+def _check_data(report: Report, previews: int, workers: int | None) -> None:
     from .data import check_data
 
     tokenized = report.values.get("tokenized_path")
