@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from folder_changes import cut, drop, edit, put, shape, tensors, text
+import json
+import struct
+
+from folder_changes import WEIGHTS, cut, drop, edit, put, shape, tensors, text
 from model_folders import checked
 
 
@@ -52,3 +55,23 @@ def test_transformers_says_nothing_and_stays_as_loud_as_it_was(copied):
         logging.getLogger("transformers").removeHandler(handler)
         its_logging.set_verbosity(before)
     assert [record.getMessage() for record in records if record.levelno >= logging.WARNING] == []
+
+
+def test_hundreds_of_missing_keys_are_one_finding(copied):
+    folder = copied("llama")
+    edit("config.json", num_hidden_layers=40)(folder)
+    findings, _ = checked(folder)
+    assert [(found.code, found.count) for found in findings] == [("missing-key", 38 * 9)]
+    assert findings[0].details[-1] == f"... and {38 * 9 - 8} more"
+
+
+def test_the_weights_are_not_read(copied):
+    """A file with a hole instead of values: a million gigabytes could not be read."""
+    folder = copied("llama")
+    size = 1 << 40
+    header = json.dumps({"big": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    with (folder / WEIGHTS).open("wb") as stream:
+        stream.write(struct.pack("<Q", len(header)) + header)
+        stream.truncate(8 + len(header) + size)
+    findings, _ = checked(folder)
+    assert [found.code for found in findings] == ["missing-key", "unexpected-key"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from folder_changes import REMOTE, edit, put, remove, tensors, text
@@ -66,3 +68,15 @@ def test_no_false_alarm(copied, base, change, note):
     findings, notes = checked(folder)
     assert findings == []
     assert (note is None and notes == []) or any(note in sentence for sentence in notes)
+
+
+def test_a_wider_embedding_than_the_vocabulary_is_fine(models, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(models("llama"))
+    model.resize_token_embeddings(pad_to_multiple_of=128)
+    model.to(torch.bfloat16).save_pretrained(tmp_path)
+    for path in models("llama").glob("*token*"):
+        shutil.copy(path, tmp_path)
+    assert checked(tmp_path) == ([], [])

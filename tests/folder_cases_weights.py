@@ -7,10 +7,7 @@ import shutil
 import struct
 from pathlib import Path
 
-import pytest
-
 from folder_changes import INDEX, WEIGHTS, both, cut, edit, put, remove, tensors, text
-from model_folders import checked
 from tensor_files import LFS
 
 
@@ -111,25 +108,3 @@ WARNED = {
     "partial": ("llama", text("x.safetensors.incomplete", "x"), "partial-download", "x.safetensors.incomplete"),
     "partial hf": ("llama", text(".cache/huggingface/download/a.incomplete", "x"), "partial-download", "a.incomplete"),
 }
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_an_error(finds, name):
-    finds("error", *BROKEN[name])
-
-
-@pytest.mark.parametrize("name", WARNED)
-def test_a_warning(finds, name):
-    finds("warning", *WARNED[name])
-
-
-def test_the_weights_are_not_read(copied):
-    """A file with a hole instead of values: a million gigabytes could not be read."""
-    folder = copied("llama")
-    size = 1 << 40
-    header = json.dumps({"big": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
-    with (folder / WEIGHTS).open("wb") as stream:
-        stream.write(struct.pack("<Q", len(header)) + header)
-        stream.truncate(8 + len(header) + size)
-    findings, _ = checked(folder)
-    assert [found.code for found in findings] == ["missing-key", "unexpected-key"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from folder_changes import WEIGHTS, both, cut, drop, edit, remove, shape, tensors, text
 from tensor_files import LFS
 
@@ -61,13 +59,3 @@ WARNED = {
     ),
     "both kinds": ("adapter", text(WEIGHTS, "x"), "adapter-in-model-folder", "ignores"),
 }
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_an_error(finds, name):
-    finds("error", *BROKEN[name])
-
-
-@pytest.mark.parametrize("name", WARNED)
-def test_a_warning(finds, name):
-    finds("warning", *WARNED[name])

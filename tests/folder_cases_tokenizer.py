@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
-import pytest
-
 from folder_changes import both, cut, edit, remove, tensors, text
-from model_folders import checked
 from tensor_files import LFS
 
 
@@ -84,25 +80,3 @@ BROKEN = {
 WARNED = {
     "token unused": ("llama", add_token("<extra>"), "vocabulary-too-large", "<extra>"),
 }
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_an_error(finds, name):
-    finds("error", *BROKEN[name])
-
-
-@pytest.mark.parametrize("name", WARNED)
-def test_a_warning(finds, name):
-    finds("warning", *WARNED[name])
-
-
-def test_a_wider_embedding_than_the_vocabulary_is_fine(models, tmp_path):
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(models("llama"))
-    model.resize_token_embeddings(pad_to_multiple_of=128)
-    model.to(torch.bfloat16).save_pretrained(tmp_path)
-    for path in models("llama").glob("*token*"):
-        shutil.copy(path, tmp_path)
-    assert checked(tmp_path) == ([], [])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from folder_changes import REMOTE, cut, edit, remove, text
 
 
@@ -40,13 +38,3 @@ BROKEN = {
 WARNED = {
     "no architectures": ("llama", edit("config.json", architectures=None), "no-architectures", "vLLM"),
 }
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_an_error(finds, name):
-    finds("error", *BROKEN[name])
-
-
-@pytest.mark.parametrize("name", WARNED)
-def test_a_warning(finds, name):
-    finds("warning", *WARNED[name])

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from folder_changes import drop, edit, put, shape, tensors
-from model_folders import checked
 
 
 def half_float32(held) -> None:
@@ -53,21 +50,3 @@ WARNED = {
     "unexpected": ("llama", tensors(put("model.extra.weight", 3)), "unexpected-key", "model.extra.weight"),
     "dtypes": ("llama", tensors(half_float32), "mixed-dtypes", "F32"),
 }
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_an_error(finds, name):
-    finds("error", *BROKEN[name])
-
-
-@pytest.mark.parametrize("name", WARNED)
-def test_a_warning(finds, name):
-    finds("warning", *WARNED[name])
-
-
-def test_hundreds_of_missing_keys_are_one_finding(copied):
-    folder = copied("llama")
-    edit("config.json", num_hidden_layers=40)(folder)
-    findings, _ = checked(folder)
-    assert [(found.code, found.count) for found in findings] == [("missing-key", 38 * 9)]
-    assert findings[0].details[-1] == f"... and {38 * 9 - 8} more"
