@@ -8,7 +8,8 @@ import typing
 
 import pytest
 
-from lf_registry.check.schema import COMPUTED, comma_separated_keys, keys
+from lf_registry.check.schema import comma_separated_keys, keys
+from lf_registry.check.source import COMPUTED
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ from typing import Any
 
 from ..hooks.pipeline import Arguments, Encoder
 from ..recipes import names
+from .chunk import Chunk
 from .columns import column_findings, load_failure
 from .duplicates import MOST_NEAR, Seen
 from .parity import Parity
 from .progress import progress
 from .report import DatasetReport, Finding, Report
-from .rows import Chunk, RowCheck
+from .rows import RowCheck
 from .summary import Summary
 from .tally import Tally
 from .texts import control_pattern

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..recipes import Recipe
 from .report import Finding
-from .schema import COMPUTED, keys
+from .schema import keys
+from .source import COMPUTED
 
 
 def error(recipe: Recipe, code: str, key: str, message: str, fix: str) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from .rows import Chunk
+from .chunk import Chunk
 
 
 def progress(chunks: Iterator[Chunk], rows: int, what: str) -> Iterator[Chunk]:

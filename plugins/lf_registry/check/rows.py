@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..hooks.pipeline import IGNORE_INDEX, Encoder
 from . import duplicates
+from .chunk import Chunk
 from .parity import Encoded, Parity, conversation
-from .report import Sample
 from .samples import sample
 from .tally import Tally
 from .texts import text_problems
-
-
-@dataclass
-class Chunk:
-    """What was found in some consecutive rows of one dataset.
-
-    Attributes:
-        start: the number of rows before it.
-        rows, kept: how many rows it has, and how many are trained on.
-        whole, lengths, trained: for each kept row its tokens before the cut, after it, and those with a label.
-        problems: by kind.
-        texts, questions: for each row a key of all its text, and of all but the answer (None for an unreadable row).
-        signatures: MinHash signatures, shape (rows, permutations); None when they were not asked for.
-        compared, skipped: rows whose parity was compared, and that could not be.
-    """
-
-    start: int
-    rows: int = 0
-    kept: int = 0
-    whole: array[int] = field(default_factory=lambda: array("I"))
-    lengths: array[int] = field(default_factory=lambda: array("I"))
-    trained: array[int] = field(default_factory=lambda: array("I"))
-    problems: Tally = field(default_factory=Tally)
-    texts: list[tuple[bytes, bytes]] = field(default_factory=list)
-    signatures: Any = None
-    samples: list[Sample] = field(default_factory=list)
-    compared: int = 0
-    skipped: int = 0
 
 
 class RowCheck:

@@ -10,6 +10,7 @@ from ..recipes import Recipe, check_names
 from . import (
     rules_data,
     rules_deepspeed,
+    rules_distribution,
     rules_hardware,
     rules_hub,
     rules_method,
@@ -17,7 +18,9 @@ from . import (
     rules_no_effect,
     rules_output,
     rules_quantization,
+    rules_stage,
     rules_steps,
+    rules_task,
 )
 from .facts import error
 from .hidden import findings_without_secrets
@@ -47,7 +50,10 @@ def names(values: dict[str, Any], recipe: Recipe) -> Iterator[Finding]:
 RULES: tuple[Rule, ...] = (
     names,
     check_secrets,
+    *rules_task.RULES,
+    *rules_stage.RULES,
     *rules_method.RULES,
+    *rules_distribution.RULES,
     *rules_no_effect.RULES,
     *rules_model.RULES,
     *rules_data.RULES,

@@ -12,7 +12,7 @@ from ..files import is_dir
 from ..recipes import Recipe
 from .facts import error, get, is_on, text, warning
 from .report import Finding
-from .schema import source_of
+from .source import source_of
 
 Values = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""What must be there, and which methods, stages and optimizers go together."""
+"""Which keys LLaMA-Factory takes with which method, and with the optimizers that replace its own."""
 
 from __future__ import annotations
 
@@ -6,135 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..recipes import Recipe
-from .facts import (
-    error,
-    evaluates,
-    get,
-    has_eval_data,
-    is_on,
-    method,
-    number,
-    stage,
-    text,
-    uses_fsdp,
-    warning,
-    zero_stage,
-)
+from .facts import error, get, is_on, method, stage, zero_stage
 from .report import Finding
-from .schema import members
 
 Values = dict[str, Any]
-
-
-def something_to_do(values: Values, recipe: Recipe) -> Iterator[Finding]:
-    """A model, a task, data to train on and a place for the result."""
-    if not get(values, "model_name_or_path"):
-        yield error(
-            recipe,
-            "missing-key",
-            "model_name_or_path",
-            "there is no model to train",
-            "add `model_name_or_path:` with a Hub id or a folder",
-        )
-    if not any(is_on(values, key) for key in ("do_train", "do_predict")) and not evaluates(values):
-        other = (
-            "it looks like one for `llamafactory-cli export` or `chat`; if it is to train, "
-            if not ({"dataset", "output_dir", "stage"} & set(values))
-            else ""
-        )
-        yield error(
-            recipe,
-            "missing-key",
-            "do_train",
-            "the recipe neither trains nor evaluates nor predicts: the model is loaded, and the run ends",
-            f"{other}add `do_train: true`",
-        )
-        return
-    if not get(values, "output_dir"):
-        yield warning(
-            recipe,
-            "missing-key",
-            "output_dir",
-            "without it everything is written to ./trainer_output, also by the next recipe without it",
-            "add `output_dir:`",
-        )
-    if is_on(values, "do_train") and not get(values, "dataset"):
-        yield error(
-            recipe,
-            "missing-key",
-            "dataset",
-            "there is nothing to train on",
-            "add `dataset:`; lf-registry list datasets",
-        )
-
-
-def stages(values: Values, recipe: Recipe) -> Iterator[Finding]:
-    """What LLaMA-Factory refuses in some stages."""
-    now = stage(values)
-    if now != "sft":
-        for key in ("predict_with_generate", "neat_packing", "train_on_prompt", "mask_history"):
-            if is_on(values, key):
-                yield error(
-                    recipe,
-                    "wrong-stage",
-                    key,
-                    f"LLaMA-Factory takes it only with `stage: sft`, not with {now}",
-                    f"remove `{key}:`",
-                )
-    elif is_on(values, "do_predict") and not is_on(values, "predict_with_generate"):
-        yield error(
-            recipe,
-            "missing-key",
-            "predict_with_generate",
-            "`do_predict: true` writes predictions, for which LLaMA-Factory wants this key too",
-            "add `predict_with_generate: true`",
-        )
-    if now in ("rm", "ppo") and is_on(values, "load_best_model_at_end"):
-        yield error(
-            recipe,
-            "wrong-stage",
-            "load_best_model_at_end",
-            f"LLaMA-Factory does not take it with `stage: {now}`",
-            "remove it",
-        )
-    if now == "ppo":
-        yield from _ppo(values, recipe)
-    smoothing = number(values, "dpo_label_smoothing") or 0
-    if now == "dpo" and get(values, "pref_loss") != "sigmoid" and smoothing > 1e-6:
-        yield error(
-            recipe,
-            "wrong-stage",
-            "dpo_label_smoothing",
-            "LLaMA-Factory takes it only with `pref_loss: sigmoid`",
-            "remove it, or set `pref_loss: sigmoid`",
-        )
-
-
-def _ppo(values: Values, recipe: Recipe) -> Iterator[Finding]:
-    if not get(values, "reward_model"):
-        yield error(
-            recipe,
-            "missing-key",
-            "reward_model",
-            "`stage: ppo` needs a reward model",
-            "train one with `stage: rm`, then add `reward_model:` with its output folder",
-        )
-    elif get(values, "reward_model_type") == "lora" and method(values) != "lora":
-        yield error(
-            recipe,
-            "wrong-method",
-            "reward_model_type",
-            f"a LoRA reward model needs `finetuning_type: lora`, not {method(values)}",
-            "use a merged reward model and `reward_model_type: full`",
-        )
-    if has_eval_data(values) or evaluates(values):
-        yield error(
-            recipe,
-            "wrong-stage",
-            "eval_dataset",
-            "`stage: ppo` cannot evaluate and stops when there is evaluation data",
-            "remove eval_dataset, val_size, do_eval and eval_strategy",
-        )
 
 
 #: Switches that LLaMA-Factory refuses with every other method.
@@ -209,33 +84,4 @@ def optimizers(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-def distribution(values: Values, recipe: Recipe) -> Iterator[Finding]:
-    """What cannot be combined with ZeRO-3 or FSDP."""
-    wrong = [name for name in (text(values, "fsdp") or "").split() if name not in members("FSDPOption")]
-    if wrong:
-        yield error(
-            recipe,
-            "not-a-choice",
-            "fsdp",
-            f"{wrong[0]!r} is not one of its options; they are separated by spaces",
-            f"some of {', '.join(members('FSDPOption'))}: for example `fsdp: full_shard auto_wrap`",
-        )
-    if get(values, "deepspeed") and uses_fsdp(values):
-        yield error(
-            recipe, "incompatible", "fsdp", "FSDP and DeepSpeed cannot be used together", "keep `deepspeed:` or `fsdp:`"
-        )
-    if zero_stage(values) != 3:
-        return
-    for key, fix in (
-        ("predict_with_generate", "predict without `deepspeed:`, or with a ZeRO-2 file"),
-        ("pure_bf16", "use `bf16: true` instead"),
-        ("pissa_init", "initialize PiSSA with LLaMA-Factory's scripts/pissa_init.py first"),
-        ("use_unsloth", "remove `use_unsloth:`, or use a ZeRO-2 file"),
-        ("use_kt", "remove `deepspeed:`"),
-        ("auto_find_batch_size", "remove it, or use a ZeRO-2 file"),
-    ):
-        if is_on(values, key):
-            yield error(recipe, "incompatible", key, "cannot be used together with ZeRO-3", fix)
-
-
-RULES = (something_to_do, stages, methods, optimizers, distribution)
+RULES = (methods, optimizers)

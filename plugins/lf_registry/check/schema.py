@@ -6,22 +6,11 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-
-
-class _Computed:
-    def __repr__(self) -> str:
-        return "<computed>"
-
-
-#: The default of a key whose value is computed when the packages are imported.
-COMPUTED = _Computed()
+from .source import COMPUTED, Source, source_of
 
 
 @dataclass(frozen=True)
@@ -57,27 +46,6 @@ _SOURCES = {
         "hparams/training_args.py",
     ],
 }
-#: LLaMA-Factory's ``TrainingArguments`` extends Transformers' class of the same name, through this one.
-_SAME_NAME = "TrainingArguments"
-
-
-def source_of(package: str, file: str) -> ast.Module:
-    """Parse a source file of an installed package, without importing the package.
-
-    Raises:
-        UserError: the package is not installed, or its version has no such file.
-    """
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise UserError(f"{package} is not installed in this Python", hint="pip install llamafactory")
-    path = Path(found.submodule_search_locations[0]) / file
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} does not exist: this version of {package} is not one that lf-registry knows",
-            hint="pip install --force-reinstall lf-registry",
-        ) from None
 
 
 @cache
@@ -85,7 +53,7 @@ def keys() -> dict[str, Key]:
     """Every key of a training recipe, by name."""
     found: dict[str, Key] = {}
     for root in _ROOTS:
-        found.update(_source().keys_of(("llamafactory", root)))
+        found.update(_keys_of(("llamafactory", root)))
     return found
 
 
@@ -107,97 +75,61 @@ def comma_separated_keys() -> frozenset[str]:
 
 
 @cache
-def _source() -> _Source:
-    return _Source()
+def _source() -> Source:
+    return Source(_SOURCES)
 
 
-class _Source:
-    """The classes of both packages, and the names that stand for another class."""
+def _keys_of(where: tuple[str, str]) -> dict[str, Key]:
+    """The fields of a dataclass and its bases; as in Python, the leftmost base wins."""
+    source = _source()
+    package, name = where
+    node = source.classes[where]
+    found: dict[str, Key] = {}
+    for base in reversed(node.bases):
+        parent = source.find(package, ast.unparse(base))
+        if parent is not None and parent != where:
+            found.update(_keys_of(parent))
+    for statement in node.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            key = _key(package, name, statement)
+            found.pop(statement.target.id, None)
+            if key is not None:
+                found[key.name] = key
+    return found
 
-    def __init__(self) -> None:
-        self.classes: dict[tuple[str, str], ast.ClassDef] = {}
-        self.aliases: dict[str, str] = {}
-        for package, files in _SOURCES.items():
-            for file in files:
-                for node in ast.walk(source_of(package, file)):
-                    if isinstance(node, ast.ClassDef):
-                        self.classes[package, node.name] = node
-                    elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
-                        for target in node.targets:
-                            if isinstance(target, ast.Name):
-                                self.aliases[target.id] = node.value.id
 
-    def find(self, package: str, name: str) -> tuple[str, str] | None:
-        """A class by name, the own package's first."""
-        candidates = [(package, name), ("transformers", name), ("transformers", self.aliases.get(name, ""))]
-        return next((candidate for candidate in candidates if candidate in self.classes), None)
-
-    def keys_of(self, where: tuple[str, str]) -> dict[str, Key]:
-        """The fields of a dataclass and its bases; as in Python, the leftmost base wins."""
-        package, name = where
-        node = self.classes[where]
-        found: dict[str, Key] = {}
-        for base in reversed(node.bases):
-            parent = self.find(package, ast.unparse(base))
-            if parent is not None and parent != where:
-                found.update(self.keys_of(parent))
-        for statement in node.body:
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                key = self._key(package, name, statement)
-                found.pop(statement.target.id, None)
-                if key is not None:
-                    found[key.name] = key
-        return found
-
-    def _key(self, package: str, group: str, statement: ast.AnnAssign) -> Key | None:
-        assert isinstance(statement.target, ast.Name)
-        default: Any = COMPUTED
-        value = statement.value
-        if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
-            options = {keyword.arg: keyword.value for keyword in value.keywords}
-            if "init" in options and ast.literal_eval(options["init"]) is False:
-                return None
-            if "default" in options:
-                default = self._value(package, options["default"])
-            elif ast.unparse(options.get("default_factory", ast.Constant(None))) == "list":
-                default = []
-        elif value is not None:
-            default = self._value(package, value)
-        types: set[str] = set()
-        choices: list[Any] = _choices_in_metadata(value)
-        optional = False
-        for part in _parts(statement.annotation):
-            text = ast.unparse(part)
-            enumeration = self.find(package, text)
-            if text == "None":
-                optional = True
-            elif isinstance(part, ast.Subscript) and ast.unparse(part.value) == "Literal":
-                choices += _literals(part)
-                types |= {type(choice).__name__ for choice in _literals(part)}
-            elif enumeration is not None and "Enum" in ast.unparse(self.classes[enumeration].bases[0]):
-                choices += self.members(enumeration).values()
-                types.add("str")
-            else:
-                types.add(text.split("[")[0])
-        return Key(statement.target.id, frozenset(types), default, tuple(choices), optional, group)
-
-    def members(self, where: tuple[str, str]) -> dict[str, Any]:
-        """The members of an enumeration: name -> value."""
-        found = {}
-        for statement in self.classes[where].body:
-            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-                found[statement.targets[0].id] = ast.literal_eval(statement.value)
-        return found
-
-    def _value(self, package: str, node: ast.expr) -> Any:
-        if isinstance(node, ast.Attribute) and (where := self.find(package, ast.unparse(node.value))):
-            return self.members(where)[node.attr]
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-            return self._value(package, node.left) * self._value(package, node.right)
-        try:
-            return ast.literal_eval(node)
-        except ValueError:
-            return COMPUTED
+def _key(package: str, group: str, statement: ast.AnnAssign) -> Key | None:
+    assert isinstance(statement.target, ast.Name)
+    source = _source()
+    default: Any = COMPUTED
+    value = statement.value
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
+        options = {keyword.arg: keyword.value for keyword in value.keywords}
+        if "init" in options and ast.literal_eval(options["init"]) is False:
+            return None
+        if "default" in options:
+            default = source.value(package, options["default"])
+        elif ast.unparse(options.get("default_factory", ast.Constant(None))) == "list":
+            default = []
+    elif value is not None:
+        default = source.value(package, value)
+    types: set[str] = set()
+    choices: list[Any] = _choices_in_metadata(value)
+    optional = False
+    for part in _parts(statement.annotation):
+        text = ast.unparse(part)
+        enumeration = source.find(package, text)
+        if text == "None":
+            optional = True
+        elif isinstance(part, ast.Subscript) and ast.unparse(part.value) == "Literal":
+            choices += _literals(part)
+            types |= {type(choice).__name__ for choice in _literals(part)}
+        elif enumeration is not None and "Enum" in ast.unparse(source.classes[enumeration].bases[0]):
+            choices += source.members(enumeration).values()
+            types.add("str")
+        else:
+            types.add(text.split("[")[0])
+    return Key(statement.target.id, frozenset(types), default, tuple(choices), optional, group)
 
 
 def _parts(annotation: ast.expr) -> list[ast.expr]:

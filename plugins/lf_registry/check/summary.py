@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 
+from .chunk import Chunk
 from .report import DatasetReport, Lengths
-from .rows import Chunk
 from .tally import Tally
 
 _CLASSES = 20
