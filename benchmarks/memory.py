@@ -80,10 +80,15 @@ def build(config: dict[str, Any], values: dict[str, Any]) -> Any:
     if values.get("quantization_bit") == 4:
         quantize(model)
     model_keys = ("disable_gradient_checkpointing", "quantization_bit", "upcast_lmhead_output", "flash_attn")
-    tuning_keys = ("finetuning_type", "lora_rank", "lora_dropout", "lora_target", "pure_bf16", "freeze_trainable_layers")
-    model_args = ModelArguments(
-        model_name_or_path="none", **{key: values[key] for key in model_keys if key in values}
+    tuning_keys = (
+        "finetuning_type",
+        "lora_rank",
+        "lora_dropout",
+        "lora_target",
+        "pure_bf16",
+        "freeze_trainable_layers",
     )
+    model_args = ModelArguments(model_name_or_path="none", **{key: values[key] for key in model_keys if key in values})
     tuning_args = FinetuningArguments(**{key: values[key] for key in tuning_keys if key in values})
     prepare_model_for_training(model, model_args)
     model = init_adapter(settings, model, model_args, tuning_args, is_trainable=True)

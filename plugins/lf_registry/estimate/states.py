@@ -121,9 +121,7 @@ def _low_rank_bytes(shape: Shape, setup: Setup, trainable: Trainable) -> float:
     return 4 * low + 8 * max(trainable.parameters - covered, 0)
 
 
-def _deepspeed(
-    shape: Shape, setup: Setup, trainable: Trainable, gpus: int, loaded: float, reference: float
-) -> States:
+def _deepspeed(shape: Shape, setup: Setup, trainable: Trainable, gpus: int, loaded: float, reference: float) -> States:
     zero = setup.zero
     assert zero is not None
     half = 2 if zero.half and setup.precision != "fp32" else 4

@@ -75,7 +75,7 @@ def _read_section(section: dict[str, Any], content: dict[str, Any], name: str) -
         if value == "auto":
             return None
         if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
-            problems.append(f"{name}: zero_optimization.{key}: needs a number above 0 or \"auto\", is {value!r}")
+            problems.append(f'{name}: zero_optimization.{key}: needs a number above 0 or "auto", is {value!r}')
             return default
         return int(value)
 
