@@ -1,8 +1,8 @@
 """Bytes that a forward pass keeps for the backward pass, and what both need for a moment.
 
-The idea is that of Korthikanti et al. (arXiv 2205.05198, section 4): go through a layer operation by operation and count
-what autograd saves. Their constants are for GPT with full training; these are for Transformers' Llama-like layers, in
-which norms compute in fp32, the MLP has a gate, and LoRA leaves most inputs of frozen matrices unsaved.
+The idea is that of Korthikanti et al. (arXiv 2205.05198, section 4): go through a layer operation by operation and
+count what autograd saves. Their constants are for GPT with full training; these are for Transformers' Llama-like
+layers, in which norms compute in fp32, the MLP has a gate, and LoRA leaves most inputs of frozen matrices unsaved.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def layer_bytes_per_token(
     used = shape.experts_per_token
     # Gate, its activation, up: three tensors (liger's SwiGLU keeps two).
     total += (2 if liger else 3) * size * used * shape.intermediate
-    if shape.experts:  # the token once for each of its experts, and each expert's answer, weighted by the router
+    if shape.experts and trained:  # the token once for each of its experts, and each expert's answer
         total += 2 * size * used * hidden
     for group, width in enumerate(inputs):
         parts = [part for part in shape.layer if part.columns and _group(part) == group]
@@ -123,9 +123,9 @@ def _input_bytes(
 ) -> float:
     """Bytes a token that matrices reading the same input save of it.
 
-    A frozen matrix saves nothing of its input. A trained one does: once for all that share it, or a 16-bit copy each when
-    autocast casts an fp32 input. An adapted one saves what goes into LoRA's A: a copy of its own with dropout (and the
-    mask) or a cast, else the shared input. Attention's output is saved by attention itself.
+    A frozen matrix saves nothing of its input. A trained one does: once for all that share it, or a 16-bit copy each
+    when autocast casts an fp32 input. An adapted one saves what goes into LoRA's A: a copy of its own with dropout (and
+    the mask) or a cast, else the shared input. Attention's output is saved by attention itself.
     """
     size, total = precision.compute, 0.0
     if trained:
@@ -150,16 +150,21 @@ def _input_bytes(
 def _attention(shape: Shape, setup: Setup, length: int, size: int) -> float:
     """Bytes a token that attention saves: queries, keys, values, output, and what its kind adds.
 
-    SDPA gets a mask, because batches are padded: keys and values are then repeated for all heads and the mask is saved as
-    numbers. FlashAttention 2 needs neither. Eager attention saves the scores' softmax in fp32 and again in 16 bits.
+    SDPA gets a mask, because batches are padded: keys and values are then repeated for all heads and the mask is saved
+    as numbers. FlashAttention 2 needs neither. Eager attention saves the scores' softmax in fp32 and again in 16 bits.
     """
     query, kv, heads = shape.query_width, shape.kv_width, shape.heads
     if setup.attention == "fa2":
         return size * (2 * query + 2 * kv) + 4 * heads
-    if setup.attention == "eager" or (shape.model_type == "gemma2" and setup.attention == "sdpa"):
+    if _is_eager(shape, setup):
         scores = heads * length * (4 + (size if size != 4 else 0) + (size if shape.soft_caps else 0))
         return size * 4 * query + scores
     return size * 4 * query + 4 * heads + size * length
+
+
+def _is_eager(shape: Shape, setup: Setup) -> bool:
+    """Gemma 2 caps its scores, so LLaMA-Factory computes them itself unless FlashAttention 2 is installed."""
+    return setup.attention == "eager" or (shape.model_type == "gemma2" and setup.attention == "sdpa")
 
 
 def activations(
@@ -177,17 +182,17 @@ def activations(
     tokens = rows * length
     whole = setup.method in ("full", "freeze")
     saved = layer_bytes_per_token(shape, setup, trainable, length, precision, trained=whole) * tokens
-    closed = shape.layers
+    reached = shape.layers
     if setup.method == "freeze" and int(setup.values.get("freeze_trainable_layers", 2)) > 0:
-        closed = trainable.layers  # backward stops at the first trained layer; those below keep nothing
+        reached = trainable.layers  # backward stops at the first trained layer; those below keep nothing
     final = (4 + (precision.residual if setup.method == "full" else 0)) * shape.hidden * tokens
     logits, logits_forward = _logits(shape, setup, tokens)
     working = _working(shape, setup, trainable, precision) * tokens
-    if setup.attention == "eager":
-        working += rows * shape.heads * length * length * 2 * precision.compute
+    if _is_eager(shape, setup):  # the scores' gradient before and after the softmax, in fp32
+        working = max(working, 8 * rows * shape.heads * length * length)
     if not setup.checkpointing:
-        return Activations(closed * saved + final, 0, working, logits, logits_forward)
-    checkpoints = shape.layers * precision.residual * shape.hidden * tokens
+        return Activations(reached * saved + final, 0, working, logits, logits_forward)
+    checkpoints = reached * precision.residual * shape.hidden * tokens
     mask = (1 + precision.compute) * rows * length * length if setup.attention != "fa2" else 0
     host = checkpoints if setup.offload_checkpoints else 0
     return Activations(checkpoints - host + final + mask, saved, working, logits, logits_forward, host)
@@ -209,9 +214,9 @@ def _working(shape: Shape, setup: Setup, trainable: Trainable, precision: Precis
 def _logits(shape: Shape, setup: Setup, tokens: int) -> tuple[float, float]:
     """Bytes of the logits at the start of the backward and the end of the forward pass.
 
-    Transformers (loss/loss_utils.py, ``ForCausalLMLoss``) casts the 16-bit logits to fp32 and takes the cross entropy of
-    all positions at once. Its log-softmax is saved (4 bytes); backward makes the gradient with respect to it and with
-    respect to the logits (4 + 4). In the forward pass there are 16-bit logits, fp32 logits and the log-softmax
+    Transformers (loss/loss_utils.py, ``ForCausalLMLoss``) casts the 16-bit logits to fp32 and takes the cross entropy
+    of all positions at once. Its log-softmax is saved (4 bytes); backward makes the gradient with respect to it and
+    with respect to the logits (4 + 4). In the forward pass there are 16-bit logits, fp32 logits and the log-softmax
     (2 + 4 + 4). Nothing is computed in chunks. Liger's fused loss takes chunks of tokens so that a chunk's logits are
     about as large as the hidden states (liger_kernel/ops/fused_linear_cross_entropy.py).
     """
@@ -221,4 +226,5 @@ def _logits(shape: Shape, setup: Setup, tokens: int) -> tuple[float, float]:
         return fused, fused
     size = 4 if setup.precision == "fp32" else 2
     forward = (8 if size == 4 else 10) * shape.vocabulary * tokens
-    return 12 * shape.vocabulary * tokens, forward
+    cap = size * shape.vocabulary * tokens if shape.logit_cap else 0
+    return 12 * shape.vocabulary * tokens + cap, forward + cap

@@ -45,7 +45,7 @@ def estimate_disk(shape: Shape, setup: Setup, cost: Cost | None) -> Disk:
     trained parameter); under DeepSpeed also the fp32 weights (12 bytes), and below stage 3 the weights once more.
     """
     count = read_trainable(shape, setup).parameters
-    width = 2 if setup.zero or setup.pure_bf16 or setup.method == "full" and setup.precision == "fp16" else 4
+    width = 2 if setup.zero or setup.pure_bf16 else 4
     weights = width * count
     state = 8 if not setup.zero else 12 + (width if setup.zero.stage < 3 else 0)
     values = setup.values

@@ -11,7 +11,7 @@ from .states import States, model_states
 from .trainable import Trainable, read_trainable
 
 GIB = 1024**3
-#: Assumed, not measured here: a CUDA context with PyTorch's kernels and cuBLAS's workspace; NCCL's buffers and channels.
+#: Assumed, not measured here: a CUDA context with PyTorch's kernels and cuBLAS's workspace; NCCL's buffers.
 CUDA_CONTEXT_BYTES = 0.6 * GIB
 NCCL_BYTES = 0.5 * GIB
 #: Assumed: what PyTorch's allocator reserves and cannot use, as a share of what comes and goes within a step.
@@ -102,43 +102,60 @@ def _moments(
         "gathered weights": states.gathered,
         "communication buckets": states.buckets,
     }
-    accumulated = states.gradients if setup.accumulation > 1 or (setup.zero and setup.zero.stage >= 2) else 0
+    earlier = setup.accumulation > 1 or (setup.zero is not None and setup.zero.stage >= 2)
+    accumulated = states.gradients if earlier else 0
+    width = 4 if states.weight_cast else 2  # of a gradient
+    share = 1 / max(trainable.layers, 1)
+    of_outside = (trainable.embedding + trainable.head) / max(trainable.parameters, 1)
+    of_layer = (1 - of_outside) * share
+    outside_cast = 2 * shape.head.weights if states.weight_cast and (trainable.head or trainable.embedding) else 0
+    layer_cast = (states.weight_cast - outside_cast) * (share if setup.checkpointing else 1)
+    # A matrix's gradient is made in 16 bits, cast, and added to what is there: it exists twice. That of a tied head is
+    # held until the embedding's has come; both are then added up.
+    tied = trainable.embedding if shape.tied else 0
     dequantized = 2 * max(part.weights for part in shape.layer) if setup.quantization_bit else 0
-    cast = states.weight_cast
-    layer_share = trainable.layers and 1 / trainable.layers
-    layer_cast = cast * layer_share if setup.checkpointing else cast
-    # A matrix's gradient is made in 16 bits, cast, and added to what is there: it exists twice.
-    one_gradient = trainable.largest * (6 if cast else 2)
-    moments = {
+    in_layer = {
+        "recomputed layer": active.recomputed,
+        "16-bit copies of weights": layer_cast,
+        "working memory": active.working + dequantized + trainable.largest * (6 if states.weight_cast else 2),
+    }
+    held = width * tied
+    head_gradient = (trainable.head or tied) * (6 if states.weight_cast else 2)
+    embedding_gradient = trainable.embedding * width * (3 if shape.tied else 1)
+    before = {**fixed, "gradients": accumulated, "activations": active.kept}
+    return {
         "end of the forward pass": {
-            **fixed,
-            "gradients": accumulated,
-            "activations": active.kept,
-            "16-bit copies of weights": cast,
+            **before,
+            "16-bit copies of weights": states.weight_cast,
             "logits and loss": active.logits_forward,
         },
         "start of the backward pass": {
-            **fixed,
-            "gradients": accumulated,
-            "activations": active.kept,
-            "16-bit copies of weights": 0 if setup.checkpointing else cast,
+            **before,
+            "16-bit copies of weights": outside_cast if setup.checkpointing else states.weight_cast,
             "logits and loss": active.logits,
         },
-        "backward pass of a layer": {
+        "gradient of the output layer": {
+            **before,
+            "16-bit copies of weights": outside_cast if setup.checkpointing else states.weight_cast,
+            "logits and loss": active.logits / 6,
+            "working memory": head_gradient,
+        },
+        "backward pass of the last layer": {
+            **before,
+            **in_layer,
+            "gradients": (accumulated or states.gradients * (of_layer + of_outside)) + held,
+        },
+        "backward pass of the first layer": {
             **fixed,
-            "gradients": accumulated or states.gradients * layer_share,
-            "activations": active.kept,
-            "recomputed layer": active.recomputed,
-            "16-bit copies of weights": layer_cast,
-            "working memory": active.working + dequantized + one_gradient,
+            **in_layer,
+            "gradients": (accumulated or states.gradients * (1 - of_outside)) + held,
+            "activations": active.kept * share,
+            "16-bit copies of weights": (states.weight_cast - outside_cast) * share,
         },
         "end of the backward pass": {
             **fixed,
-            "gradients": states.gradients,
-            "activations": active.kept * layer_share,
-            "recomputed layer": active.recomputed,
-            "16-bit copies of weights": layer_cast * (1 if setup.checkpointing else layer_share),
-            "working memory": active.working + dequantized + one_gradient,
+            "gradients": accumulated or states.gradients * (1 - trainable.embedding / max(trainable.parameters, 1)),
+            "working memory": embedding_gradient,
         },
         "optimizer step": {
             **fixed,
@@ -147,4 +164,3 @@ def _moments(
             "working memory": states.step_extra,
         },
     }
-    return moments

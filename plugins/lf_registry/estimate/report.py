@@ -52,7 +52,7 @@ def result_lines(result: Result, subject: Subject) -> list[str]:
     lines.append(f"  {memory.trainable:,} trained parameters; {known}")
     lines += _cost_lines(row.cost, row) + _disk_lines(result)
     if not row.fits:
-        lines += [""] + _change_lines(result.suggestion, result, subject)
+        lines += ["", *_change_lines(result.suggestion, result, subject)]
     return lines + [f"note: {note}" for note in result.notes]
 
 
@@ -65,8 +65,9 @@ def _cost_lines(cost: Cost | None, row: Row) -> list[str]:
             f"${cost.dollars:.2f} at ${row.gpu.dollars:.2f} a GPU hour (as of {row.gpu.as_of}, check before you rent)"
         )
     return [
-        f"  time: {_hours(cost.hours)} without download and start, {cost.steps} steps ({cost.steps_per_epoch} an epoch), "
-        f"evaluation {_hours(cost.eval_hours)}, {max(cost.padding, 0):.0%} of the tokens padding; "
+        f"  time: {_hours(cost.hours)} without download and start, {cost.steps} steps "
+        f"({cost.steps_per_epoch} an epoch), evaluation {_hours(cost.eval_hours)}, "
+        f"{max(cost.padding, 0):.0%} of the tokens padding; "
         f"assumes {cost.utilization:.0%} of {row.gpu.tflops:g} TFLOPS",
         f"  cost: {price}",
     ]

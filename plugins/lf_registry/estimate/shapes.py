@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError, did_you_mean
+from .families import FAMILIES, Family
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Shape:
         embedding, final_norm, head: the parts outside the layers; ``head`` counts 0 when tied.
         layer_prefix: where the layers are: ``model.layers``.
         dtype_bytes: bytes of a weight in the checkpoint, from ``dtype``/``torch_dtype``.
-        soft_caps: Gemma 2 caps attention scores, which adds a saved tensor in eager attention.
+        soft_caps, logit_cap: Gemma 2 caps attention scores and logits, which saves one more tensor of each.
     """
 
     model_type: str
@@ -85,6 +86,7 @@ class Shape:
     experts_per_token: int = 1
     dtype_bytes: int = 2
     soft_caps: bool = False
+    logit_cap: bool = False
 
     @property
     def query_width(self) -> int:
@@ -126,48 +128,6 @@ class Shape:
         return self.layers * used + self.head.rows * self.head.columns
 
 
-@dataclass(frozen=True)
-class _Family:
-    """How a ``model_type`` differs from Llama."""
-
-    qkv_bias: bool | str = "attention_bias"
-    output_bias: bool | str = "attention_bias"
-    mlp_bias: bool | str = False
-    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
-    qk_norm: bool = False
-    tied: bool = False
-    head_dim: int | None = None
-    experts: str | None = None
-    expert_width: str = "intermediate_size"
-    experts_default: int = 0
-
-
-_GEMMA2 = (
-    "input_layernorm",
-    "post_attention_layernorm",
-    "pre_feedforward_layernorm",
-    "post_feedforward_layernorm",
-)
-FAMILIES: dict[str, _Family] = {
-    "llama": _Family(mlp_bias="mlp_bias"),
-    "mistral": _Family(qkv_bias=False, output_bias=False),
-    "qwen2": _Family(qkv_bias=True, output_bias=False),
-    "qwen3": _Family(qk_norm=True, head_dim=128),
-    "gemma": _Family(tied=True, head_dim=256),
-    "gemma2": _Family(tied=True, head_dim=256, norms=_GEMMA2),
-    "gemma3_text": _Family(tied=True, head_dim=256, norms=_GEMMA2, qk_norm=True),
-    "exaone": _Family(qkv_bias=False, output_bias=False, norms=("ln_1", "ln_2")),
-    "exaone4": _Family(
-        qkv_bias=False,
-        output_bias=False,
-        qk_norm=True,
-        norms=("post_attention_layernorm", "post_feedforward_layernorm"),
-    ),
-    "mixtral": _Family(qkv_bias=False, output_bias=False, experts="num_local_experts", experts_default=8),
-    "qwen3_moe": _Family(
-        qk_norm=True, experts="num_experts", expert_width="moe_intermediate_size", experts_default=128
-    ),
-}
 _NEEDED = ("hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
@@ -200,7 +160,7 @@ def read_shape(config: dict[str, Any], where: str) -> Shape:
     return _build(config, family, config[depth], _DTYPE_BYTES[dtype])
 
 
-def _family(config: dict[str, Any], where: str) -> _Family:
+def _family(config: dict[str, Any], where: str) -> Family:
     model_type = config.get("model_type")
     if "text_config" in config or "vision_config" in config:
         raise UserError(f"{where}: a model for images or sound; only text models are estimated")
@@ -217,7 +177,7 @@ def _flag(value: bool | str, config: dict[str, Any]) -> bool:
     return bool(config.get(value, False)) if isinstance(value, str) else value
 
 
-def _build(config: dict[str, Any], family: _Family, layers: int, dtype_bytes: int) -> Shape:
+def _build(config: dict[str, Any], family: Family, layers: int, dtype_bytes: int) -> Shape:
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     kv_heads = config.get("num_key_value_heads") or heads
     head_dim = config.get("head_dim") or family.head_dim or hidden // heads
@@ -270,5 +230,6 @@ def _build(config: dict[str, Any], family: _Family, layers: int, dtype_bytes: in
         if experts
         else 1,
         dtype_bytes=dtype_bytes,
-        soft_caps=bool(config.get("attn_logit_softcapping", 50.0 if config["model_type"] == "gemma2" else None)),
+        soft_caps=bool(config.get("attn_logit_softcapping", config["model_type"] == "gemma2")),
+        logit_cap=bool(config.get("final_logit_softcapping", config["model_type"] == "gemma2")),
     )

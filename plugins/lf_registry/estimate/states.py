@@ -9,7 +9,7 @@ from .shapes import Shape
 from .trainable import Trainable
 
 #: Optimizer state in bytes a trained parameter, when the states are fp32: Adam keeps two, Lion and RMSprop one.
-#: The 8-bit ones of bitsandbytes keep a byte a state and an fp32 scale for each 256 (QLoRA's repository, arXiv 2110.02861).
+#: The 8-bit ones of bitsandbytes keep a byte a state and an fp32 scale for each 256 (arXiv 2110.02861).
 _PER_PARAMETER = {"sgd": 0.0, "adagrad": 4.0, "rmsprop": 4.0, "muon": 4.0, "ademamix": 12.0}
 _EIGHT_BIT = 1 + 4 / 256
 #: DeepSpeed's own estimators multiply main memory by this for buffers (``additional_buffer_factor``).
@@ -64,10 +64,11 @@ def model_states(shape: Shape, setup: Setup, trainable: Trainable, gpus: int) ->
     """Compute the bytes of weights, gradients and optimizer states.
 
     Without DeepSpeed, LLaMA-Factory 0.9.5 (model/adapter.py) keeps trained parameters in fp32 unless ``pure_bf16``, so
-    AdamW needs 4 + 4 + 8 bytes a trained parameter. With DeepSpeed, weights and gradients are 16-bit, and each GPU keeps
+    AdamW needs 4 + 4 + 8 bytes a trained parameter. With DeepSpeed, weights and gradients are 16-bit; each GPU keeps
     fp32 weights and moments (12 bytes) and, during the step, fp32 gradients (4 bytes) of its part: all of it at stage
-    0, a share of the optimizer at 1, of the gradients too at 2, of the weights too at 3 (ZeRO, arXiv 1910.02054; the
-    factors are those of ``estimate_zero2_model_states_mem_needs`` and ``estimate_zero3_model_states_mem_needs``).
+    0, a share of the optimizer at 1, of the gradients too at 2, of the weights too at 3 (ZeRO, arXiv 1910.02054).
+    Stage 2 is then what DeepSpeed's ``estimate_zero2_model_states_mem_needs`` says; its estimator for stage 3 has 18
+    bytes a parameter where this has 16, and 4 of the sub-group that is being stepped.
     """
     frozen_count = shape.parameters - trainable.base
     loaded = quantized_bytes(shape, setup) if setup.quantization_bit else frozen_count * shape.dtype_bytes
@@ -88,11 +89,17 @@ def model_states(shape: Shape, setup: Setup, trainable: Trainable, gpus: int) ->
         step_gradients=0,
         optimizer=optimizer,
         step_extra=width * count if setup.optimizer == "adamw_torch" else 0,  # its foreach form; the default is fused
-        weight_cast=2 * count if cast else 0,
+        weight_cast=2 * _cast_weights(shape, trainable) if cast else 0,
         gathered=0,
         buckets=width * count if gpus > 1 else 0,  # DistributedDataParallel's buckets hold all gradients once more
         host=0,
     )
+
+
+def _cast_weights(shape: Shape, trainable: Trainable) -> int:
+    """Elements of trained matrices that are multiplied with: an embedding is looked up, so autocast leaves it alone."""
+    head = shape.head.weights if shape.tied and trainable.embedding else 0
+    return trainable.parameters - trainable.embedding + head
 
 
 def _optimizer_bytes(setup: Setup, width: int) -> float:
@@ -110,7 +117,7 @@ def _optimizer_bytes(setup: Setup, width: int) -> float:
 
 
 def _low_rank_bytes(shape: Shape, setup: Setup, trainable: Trainable) -> float:
-    """GaLore's and APOLLO's states: two moments of rank x the longer side, and GaLore's projection (arXiv 2403.03507)."""
+    """GaLore's and APOLLO's states: two moments of rank x the longer side, and the projection (2403.03507)."""
     rank = int(setup.values.get(f"{setup.optimizer}_rank", 16) or 16)
     low, covered = 0, 0
     for part in shape.layer:
@@ -134,7 +141,9 @@ def _deepspeed(shape: Shape, setup: Setup, trainable: Trainable, gpus: int, load
     master = 4 if half == 2 else 0
     optimizer = (master + _optimizer_bytes(setup, 4)) * count / shard
     gradients = half * count / (gpus if zero.stage >= 2 else 1)
-    step_gradients = 4 * count / shard if half == 2 else 0
+    # Stage 3 steps through sub-groups, each of which gets fp32 gradients.
+    at_once = min(zero.sub_group, count / shard) if zero.stage == 3 else count / shard
+    step_gradients = 4 * at_once if half == 2 else 0
     host = 0.0
     frozen, trained, adapter = (
         whole_weights / frozen_parts + reference / parts,

@@ -20,7 +20,8 @@ class Trainable:
         adapter: parameters that LoRA or OFT add, copies of ``additional_target`` included.
         targets: the layer parts that carry an adapter.
         layers: layers with trained parameters.
-        largest: elements of the largest trained matrix (its gradient exists twice for a moment).
+        largest: elements of the largest trained matrix of a layer (its gradient exists twice for a moment).
+        embedding, head: trained elements of the input embedding and of the head; a tied one counts as embedding.
         factored: rows and columns summed over all trained matrices, which is what Adafactor keeps.
         share: trained share of the layers' matrices: how much of the weight gradients is computed.
     """
@@ -30,6 +31,8 @@ class Trainable:
     targets: tuple[Part, ...]
     layers: int
     largest: int
+    embedding: int
+    head: int
     factored: int
     share: float
 
@@ -46,10 +49,10 @@ def read_trainable(shape: Shape, setup: Setup) -> Trainable:
         UserError: a module that the recipe names is not in the model.
     """
     if setup.method == "full":
-        outer = max(part.weights for part in shape.outer)
         layer = max(part.weights for part in shape.layer)
+        head = 0 if shape.tied else shape.head.weights
         factored = shape.layers * _factored(shape.layer) + _factored(shape.outer)
-        return Trainable(shape.parameters, 0, (), shape.layers, max(outer, layer), factored, 1.0)
+        return Trainable(shape.parameters, 0, (), shape.layers, layer, shape.embedding.weights, head, factored, 1.0)
     return _freeze(shape, setup) if setup.method == "freeze" else _adapter(shape, setup)
 
 
@@ -91,19 +94,21 @@ def _freeze(shape: Shape, setup: Setup) -> Trainable:
             elif "all" in modules or any(name.startswith(module) for module in modules):
                 base += elements * layers
     outside = sum(part.parameters for part in shape.outer if by_extra(f"{part.name}.weight"))
-    largest = max([part.weights for part in shape.layer], default=0)
-    largest = max([largest, *(part.weights for part in shape.outer if by_extra(f"{part.name}.weight"))])
+    largest = max(part.weights for part in shape.layer)
+    embedding = shape.embedding.weights if by_extra(f"{shape.embedding.name}.weight") else 0
+    head = shape.head.weights if by_extra(f"{shape.head.name}.weight") and not shape.tied else 0
     factored = layers * _factored(shape.layer)
     share = base / max(shape.layers * shape.layer_parameters, 1)
-    return Trainable(base + everywhere + outside, 0, (), layers, largest, factored, share)
+    return Trainable(base + everywhere + outside, 0, (), layers, largest, embedding, head, factored, share)
 
 
 def _adapter(shape: Shape, setup: Setup) -> Trainable:
     linear = {part.name: part for part in shape.layer if part.linear and part.columns}
-    targets, problems = [], []
+    targets: list[Part] = []
+    problems: list[str] = []
     key = "lora_target" if setup.method == "lora" else "oft_target"
     for name in setup.lora_target:
-        found = [part for full, part in linear.items() if name == "all" or full == name or full.endswith("." + name)]
+        found = [part for full, part in linear.items() if name in ("all", full) or full.endswith("." + name)]
         outside = [part for part in (shape.embedding, shape.head) if part.name.split(".")[-1] == name]
         if not found and not outside:
             short = [full.split(".")[-1] for full in linear]
@@ -112,15 +117,19 @@ def _adapter(shape: Shape, setup: Setup) -> Trainable:
             problems.append(f"{key}: {name}: only layers of the model are estimated for OFT")
         targets += [part for part in found if part not in targets]
         targets += [part for part in outside if part not in targets]
-    copied = 0
-    outer = {part.name.split(".")[-1]: part for part in (shape.embedding, shape.final_norm, shape.head)}
+    modules = [(part, shape.layers) for part in shape.layer]
+    modules += [(part, 1) for part in (shape.embedding, shape.final_norm, shape.head)]
+    whole = []
     for name in setup.additional_target:
-        if name not in outer:
+        # PEFT compares the end of a module's name, so that `norm` also finds every input_layernorm.
+        found = [(part, times) for part, times in modules if part.name.endswith(name)]
+        if not found:
+            known = {part.name.split(".")[-1] for part, _ in modules}
             problems.append(
-                f"additional_target: {name!r} is not estimated; {did_you_mean(name, outer, kind='modules')}"
+                f"additional_target: {name!r} is not estimated; {did_you_mean(name, known, kind='modules')}"
             )
-        else:
-            copied += outer[name].parameters
+        whole += [item for item in found if item not in whole]
+    copied = sum(part.parameters * times for part, times in whole)
     if problems:
         raise UserError(problems)
     outside_parts = (shape.embedding, shape.head)
@@ -130,9 +139,13 @@ def _adapter(shape: Shape, setup: Setup) -> Trainable:
         added += times * (_lora(part, setup) if setup.method == "lora" else _oft(part, setup.values))
     in_layers = tuple(part for part in targets if part not in outside_parts)
     largest = max([setup.lora_rank * max(part.rows, part.columns) for part in targets], default=0)
-    largest = max([largest, *(outer[name].weights for name in setup.additional_target)])
+    largest = max([largest, *(part.weights for part, times in whole if times > 1)])
+    copies = [part for part, _ in whole]
+    embedding = shape.embedding.weights if shape.embedding in copies else 0
+    head = shape.head.weights if shape.head in copies else 0
+    factored = added // max(setup.lora_rank, 1)
     share = added / max(shape.layers * shape.layer_parameters, 1)
-    return Trainable(0, added + copied, in_layers, shape.layers, largest, added // max(setup.lora_rank, 1), share)
+    return Trainable(0, added + copied, in_layers, shape.layers, largest, embedding, head, factored, share)
 
 
 def _lora(part: Part, setup: Setup) -> int:

@@ -25,6 +25,7 @@ class Zero:
         reduce_bucket: elements of a gradient bucket; None for ``auto``: hidden size squared.
         buckets: how many of them: two when ``overlap_comm`` is on.
         live: most gathered elements under stage 3 (``stage3_max_live_parameters``).
+        sub_group: elements that stage 3's optimizer steps at once (``sub_group_size``).
         half: False when the file switches bf16 and fp16 off: everything is then fp32.
     """
 
@@ -35,6 +36,7 @@ class Zero:
     reduce_bucket: int | None = _BUCKET
     buckets: int = 1
     live: int = _LIVE
+    sub_group: int = _LIVE
     half: bool = True
 
 
@@ -96,6 +98,7 @@ def _read_section(section: dict[str, Any], content: dict[str, Any], name: str) -
         problems.append(f"{name}: zero_optimization.offload_param: works with stage 3 only, the stage is {stage}")
     bucket = number("reduce_bucket_size", _BUCKET)
     live = number("stage3_max_live_parameters", _LIVE)
+    sub_group = number("sub_group_size", _LIVE)
     if problems:
         raise UserError(problems)
     overlap = section.get("overlap_comm", stage == 3)
@@ -108,5 +111,6 @@ def _read_section(section: dict[str, Any], content: dict[str, Any], name: str) -
         reduce_bucket=bucket,
         buckets=2 if overlap else 1,
         live=live or _LIVE,
+        sub_group=sub_group or _LIVE,
         half=not all(off),
     )
