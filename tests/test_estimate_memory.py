@@ -126,7 +126,7 @@ def test_activations_are_what_autograd_really_saves(method, checkpointing):
     """On the CPU, in bf16: the distinct storages that the forward pass saves, parameters and their casts left out."""
     import torch
 
-    config = TINY | {"hidden_size": 128, "intermediate_size": 512, "vocab_size": 2000, "num_hidden_layers": 12}
+    config = TINY | {"hidden_size": 128, "intermediate_size": 384, "vocab_size": 1000, "num_hidden_layers": 12}
     values = METHODS[method] | {"bf16": True, "disable_gradient_checkpointing": not checkpointing}
     model = benchmark.build(config, values)
     benchmark.materialize(model, "cpu")
@@ -140,7 +140,7 @@ def test_activations_are_what_autograd_really_saves(method, checkpointing):
             saved[storage.data_ptr()] = storage  # keeping it alive keeps its address its own
         return tensor
 
-    ids = torch.randint(0, 2000, (3, 168))
+    ids = torch.randint(0, 1000, (2, 128))
     mask = torch.ones_like(ids)
     mask[:, -3:] = 0
     cast = contextlib.nullcontext() if values.get("pure_bf16") else torch.autocast("cpu", torch.bfloat16)
@@ -148,9 +148,9 @@ def test_activations_are_what_autograd_really_saves(method, checkpointing):
         model(input_ids=ids, attention_mask=mask, labels=ids)
     measured = sum(storage.nbytes() for storage in saved.values())
     shape = read_shape(config, "small")
-    setup = setup_of(per_device_train_batch_size=3, cutoff_len=168, **values)
+    setup = setup_of(cutoff_len=128, **values)
     precision = replace(precision_of(setup), mask=4)
-    active = activations(shape, setup, read_trainable(shape, setup), 168, precision)
+    active = activations(shape, setup, read_trainable(shape, setup), 128, precision)
     log_softmax = active.logits / 3
     assert active.kept + log_softmax == pytest.approx(measured, rel=0.10)
 
@@ -185,6 +185,17 @@ def test_the_peak_is_that_of_simulated_steps_of_real_width(model, values, batch,
     assert comparison.ratio == pytest.approx(1, abs=0.06)
 
 
+def test_the_peak_of_qlora_is_that_of_real_steps_on_the_cpu(tmp_path):
+    config = TINY | {"hidden_size": 256, "intermediate_size": 1024, "vocab_size": 2000}
+    recipe = METHODS["lora"] | {"quantization_bit": 4, "bf16": True, "cutoff_len": 64}
+    recipe |= {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
+    run = {"name": "tiny", **benchmark.measure(config, recipe, "cpu")}
+    (tmp_path / "runs.json").write_text(json.dumps({"runs": [run]}))
+    (comparison,) = compare(tmp_path / "runs.json")
+    assert not comparison.off, comparison
+    assert comparison.tokens_per_second > 0
+
+
 def total(shape, gpus=1, **values):
     return estimate_memory(shape, setup_of(**values), gpus)
 
@@ -215,7 +226,7 @@ def test_eager_attention_grows_with_the_square_of_the_length():
 def test_zero3_divides_the_states_by_the_gpus():
     def states(gpus):
         parts = total(LLAMA, gpus, deepspeed=ZERO[3], gradient_accumulation_steps=8, cutoff_len=8).parts
-        return sum(parts[name] for name in ("trained weights", "optimizer states", "gradients"))
+        return sum(parts[name] for name in ("trained weights", "optimizer states"))
 
     assert states(2) == pytest.approx(states(1) / 2)
     assert states(8) == pytest.approx(states(1) / 8)
