@@ -25,6 +25,7 @@ class Comparison:
     Attributes:
         measured: ``torch.cuda.max_memory_allocated`` in bytes; ``reserved`` by the allocator, None when not measured.
         estimated: all tensors, in bytes: no context, no fragmentation.
+        device: ``cuda``, or ``fake`` and ``cpu`` for runs without a GPU.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Comparison:
     reserved: float | None
     estimated: float
     tokens_per_second: float | None
+    device: str = "cuda"
 
     @property
     def ratio(self) -> float:
@@ -80,7 +82,7 @@ def _compare(run: dict[str, Any]) -> Comparison:
     measured = float(run["peak_allocated_bytes"])
     if measured <= 0:
         raise ValueError(f"peak_allocated_bytes must be above 0, is {measured}")
-    return Comparison(str(run["name"]), measured, reserved, memory.allocated, speed)
+    return Comparison(str(run["name"]), measured, reserved, memory.allocated, speed, str(run.get("device", "cuda")))
 
 
 def print_comparisons(comparisons: list[Comparison]) -> None:
@@ -101,3 +103,5 @@ def print_comparisons(comparisons: list[Comparison]) -> None:
             f"off by more than {TOLERANCE:.0%}" if run.off else "",
         )
     Console(soft_wrap=True, highlight=False).print(table)
+    if any(run.device != "cuda" for run in comparisons):
+        print("note: not measured on a GPU: tensors were counted (benchmarks/memory.py --device fake or cpu)")

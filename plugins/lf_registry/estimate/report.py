@@ -8,6 +8,8 @@ from .run import Result, Row, Subject
 from .suggest import Suggestion
 
 _GB = 1e9
+#: Above this share of a GPU's memory a fit is called tight: the overheads are assumed, not measured.
+_TIGHT = 0.92
 
 
 def subject_lines(subject: Subject) -> list[str]:
@@ -38,7 +40,10 @@ def result_lines(result: Result, subject: Subject) -> list[str]:
     """One choice of GPUs: memory with its parts, time, money, disk, and what to change."""
     row = result.row
     memory, room = row.memory, row.gpu.memory_gib
-    verdict = "fits" if row.fits else f"DOES NOT FIT ({row.why_not})" if row.why_not == "no bf16" else "DOES NOT FIT"
+    tight = " (tight: try it before you count on it)" if memory.total > _TIGHT * room * GIB else ""
+    verdict = (
+        f"fits{tight}" if row.fits else f"DOES NOT FIT ({row.why_not})" if row.why_not == "no bf16" else "DOES NOT FIT"
+    )
     lines = [
         "",
         f"{row.gpus}x {row.gpu.name}: {verdict}: {memory.total / GIB:.1f} of {room:.1f} GiB a GPU, "
@@ -91,7 +96,8 @@ def _change_lines(suggestion: Suggestion | None, result: Result, subject: Subjec
     if suggestion:
         gib = suggestion.memory.total / GIB
         host = f", and {suggestion.memory.host / GIB:.0f} GiB of main memory" if suggestion.memory.host else ""
-        lines.append(f"it fits with ({gib:.1f} GiB a GPU{host}):")
+        tight = ", tight" if gib > _TIGHT * result.row.gpu.memory_gib else ""
+        lines.append(f"it fits with ({gib:.1f} GiB a GPU{host}{tight}):")
         lines.append(f"  llamafactory-cli train {subject.recipe.path} {' '.join(suggestion.overrides)}")
     else:
         lines.append("no change of the recipe that was tried makes it fit on this GPU")
