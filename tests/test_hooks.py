@@ -144,3 +144,22 @@ def test_a_template_can_be_sent_to_a_fresh_process(python, tmp_path):
     code += "; from llamafactory.data.template import TEMPLATES; print(t == TEMPLATES['llama3-ironman'])"
     done = python(code)
     assert done.stdout.splitlines()[-2:] == ["RegistryTemplate", "True"], done.stderr[-2000:]
+
+
+KANANA = """
+from transformers import LlamaConfig
+config = LlamaConfig(hidden_size=1792, num_attention_heads=24, head_dim=128)
+print(config.head_dim)
+"""
+
+
+def test_heads_wider_than_the_hidden_size_says(python):
+    """Kanana 2.1B. When the stock half of this fails, Transformers has mended it: delete the hook."""
+    assert python(KANANA).stdout == "128\n"
+    stock = python(KANANA, LF_REGISTRY_DISABLE="1")
+    assert stock.returncode == 1 and "is not a multiple of the number of attention heads" in stock.stderr
+
+
+def test_heads_that_cannot_be_right_are_refused_as_before(python):
+    wrong = python(KANANA.replace(", head_dim=128", ""))
+    assert wrong.returncode == 1 and "is not a multiple of the number of attention heads" in wrong.stderr

@@ -8,12 +8,13 @@ registering in one process would be lost in the others; an import hook is active
 
 import sys
 
-#: LLaMA-Factory module -> our hook module, whose ``apply(module)`` runs right after the module was executed.
+#: Module -> our hook module, whose ``apply(module)`` runs right after the module was executed.
 HOOKS = {
     "llamafactory.data.parser": "lf_registry.hooks.datasets",
     "llamafactory.data.template": "lf_registry.hooks.templates",
     "llamafactory.extras.constants": "lf_registry.hooks.models",
     "llamafactory.launcher": "lf_registry.hooks.launcher",
+    "transformers.models.llama.configuration_llama": "lf_registry.hooks.llama_config",
 }
 
 

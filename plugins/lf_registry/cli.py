@@ -176,6 +176,39 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command()
+def estimate(
+    recipe: Annotated[Path | None, typer.Argument(help="A training recipe.", show_default=False)] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe.", show_default=False)
+    ] = None,
+    gpus: Annotated[str | None, typer.Option(help="A count and a type: 2xA100-80GB.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every GPU type and count, cheapest first.")] = False,
+    as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    tokens: Annotated[int | None, typer.Option(help="Tokens of one epoch, when they are known.")] = None,
+    check: Annotated[Path | None, typer.Option(help="A saved `lf-registry check RECIPE --json`.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="Your prices and GPUs (YAML, the form of gpus.yaml).")] = None,
+    disk: Annotated[str | None, typer.Option(help="Size of the volume: 200GB.")] = None,
+    measured: Annotated[Path | None, typer.Option(help="Compare with runs that benchmarks/memory.py measured.")] = None,
+) -> None:
+    """Estimate a recipe's memory, time, cost and disk, without a GPU. Exit code 1: it does not fit."""
+    from .estimate.command import estimate as run
+
+    code = run(
+        recipe,
+        overrides or (),
+        gpus=gpus,
+        everything=everything,
+        as_data=as_data,
+        tokens=tokens,
+        check=check,
+        prices=prices,
+        disk=disk,
+        measured=measured,
+    )
+    raise typer.Exit(code)
+
+
 def main() -> None:
     """Run the command; a ``UserError`` becomes one message and its exit code."""
     try:
