@@ -103,6 +103,8 @@ def test_a_broken_dataset_is_found_out(check, path):
     report = check(case)
     found = [f"{finding.severity} {finding.code}" for finding in report.findings]
     assert sorted(found) == sorted(case["expect"]), report.findings
+    if not found:
+        return
     first = next(f for f in report.findings if f"{f.severity} {f.code}" == case["expect"][0])
     if "bad" in case:
         assert list(first.rows) == case["bad"] and first.count == len(case["bad"])

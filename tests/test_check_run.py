@@ -133,7 +133,7 @@ def test_real_korean_data_with_the_real_tokenizer(project, llama3, tmp_path):
     report = run_check("recipe.yaml")
     (dataset,) = report.datasets
     assert (dataset.rows, dataset.kept) == (6000, 6000)
-    assert "in all 6000 rows" in report.checked[-1]
+    assert "in all 6,000 rows" in report.checked[-1]
     assert {finding.code for finding in report.findings if finding.where == "dataset chat"} == {
         "duplicate-rows",
         "near-duplicate-rows",

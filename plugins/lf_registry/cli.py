@@ -161,13 +161,15 @@ def check(
 ) -> None:
     """Check a recipe, its model folder, template and every row of its data, before paying for a GPU."""
     from .check.run import run_check
-    from .check.show import show_report
+    from .check.show import check_writable, show_report
     from .network import stay_offline_without_network
 
     if ids and not preview:
         raise WrongUsage("--ids goes with --preview N")
     if preview and not data:
         raise WrongUsage("--preview needs the data, which --no-data leaves out")
+    if html is not None:
+        check_writable(html)
     if data:
         stay_offline_without_network()
     report = run_check(recipe, overrides or (), data=data, previews=preview, workers=workers)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .dataset_info import check_datasets
-from .errors import UserError, did_you_mean
+from .errors import UserError, WrongUsage, did_you_mean
 from .files import is_dir, is_file
 from .paths import roots
 from .registry import read_yaml, yaml_files
@@ -41,12 +41,21 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     read_yaml(path)  # for its errors; OmegaConf reads numbers such as 1e-4 in its own way, and LLaMA-Factory uses it
     wrong = [text for text in overrides if "=" not in text or text.startswith(("-", "="))]
     if wrong:
-        raise UserError(
+        raise WrongUsage(
             [f"{text!r} is not an override; write key=value, for example output_dir=out/test" for text in wrong]
         )
+    import yaml
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_cli(list(overrides)))
+    changes = OmegaConf.create()
+    for text in overrides:
+        try:
+            changes = OmegaConf.merge(changes, OmegaConf.from_cli([text]))
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
+            first = str(error).strip().splitlines()[0]
+            raise WrongUsage(f"{text!r} is not YAML behind the equals sign ({first}); put it into quotes") from None
+    merged = OmegaConf.merge(OmegaConf.load(path), changes)
     return Recipe(path, OmegaConf.to_container(merged))  # type: ignore[arg-type]
 
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .report import Sample
 from .tally import Tally
+
+
+class Key(NamedTuple):
+    """What stands for a row: everything in it, its question (None without one), and what is not in its messages."""
+
+    text: bytes
+    question: bytes | None
+    context: bytes
 
 
 @dataclass
@@ -19,7 +27,7 @@ class Chunk:
         rows, kept: how many rows it has, and how many are trained on.
         whole, lengths, trained: for each kept row its tokens before the cut, after it, and those with a label.
         problems: by kind.
-        texts, questions: for each row a key of all its text, and of all but the answer (None for an unreadable row).
+        keys: what stands for each row when looking for repetitions; None for a row that is not trained on.
         signatures: MinHash signatures, shape (rows, permutations); None when they were not asked for.
         compared, skipped: rows whose parity was compared, and that could not be.
     """
@@ -31,7 +39,7 @@ class Chunk:
     lengths: array[int] = field(default_factory=lambda: array("I"))
     trained: array[int] = field(default_factory=lambda: array("I"))
     problems: Tally = field(default_factory=Tally)
-    texts: list[tuple[bytes, bytes]] = field(default_factory=list)
+    keys: list[Key | None] = field(default_factory=list)
     signatures: Any = None
     samples: list[Sample] = field(default_factory=list)
     compared: int = 0

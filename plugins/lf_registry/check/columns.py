@@ -64,13 +64,17 @@ def load_failure(name: str, error: Exception, dataset_dir: str) -> Finding | Non
     if path is None and _is_about_the_network(error):
         return None
     cause = error.__cause__ or error.__context__ or error
-    why = (path and _odd_row(path)) or f"{type(cause).__name__}: {cause}"
+    if path is not None and path.is_dir():
+        why = "the folder is empty" if not any(path.iterdir()) else f"{type(cause).__name__}: {cause}"
+    else:
+        why = (path and (_not_utf8(path) or _odd_row(path))) or f"{type(cause).__name__}: {cause}"
     return Finding(
         "error",
         "unreadable-dataset",
         f"dataset {name}" if path is None else f"dataset {name}: {path}",
         f"it cannot be loaded: {why}",
-        "correct the file, or write it anew: lf-registry convert SOURCE --name " + name,
+        f"correct the file, or write it anew: lf-registry convert SOURCE --name {name}"
+        + (" --encoding cp949" if "not UTF-8" in why else ""),
     )
 
 
@@ -93,7 +97,19 @@ def _local_file(name: str, dataset_dir: str) -> Path | None:
     except UserError:
         return None
     path = Path(dataset_dir) / entry["file_name"] if "file_name" in entry else None
-    return path if path is not None and path.is_file() else None
+    return path if path is not None and path.exists() else None
+
+
+def _not_utf8(path: Path) -> str | None:
+    if path.suffix not in (".json", ".jsonl", ".csv", ".txt"):
+        return None
+    with path.open(encoding="utf-8") as stream:
+        try:
+            for _ in iter(lambda: stream.read(1 << 20), ""):
+                pass
+        except UnicodeDecodeError as error:
+            return f"it is not UTF-8 text ({error.reason}), perhaps cp949"
+    return None
 
 
 def _odd_row(path: Path) -> str | None:
@@ -109,8 +125,6 @@ def _odd_row(path: Path) -> str | None:
                 kind = _kind(value)
                 if kind != "null" and first.setdefault(column, kind) != kind:
                     return f"row {number}: {column!r} is {kind}, in the rows before it is {first[column]}"
-    except UnicodeDecodeError as error:
-        return f"it is not UTF-8 (byte {error.start})"
     except UserError as error:
         return str(error)
     return None

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from .chunk import Key
+
 #: Shingles of four characters suit Korean, where a word is two to four. Above this share of common shingles two texts
 #: count as near duplicates.
 _SHINGLE, THRESHOLD = 4, 0.8
@@ -57,30 +59,32 @@ class Seen:
         self._exact: dict[bytes, str] = {}
         self._questions: dict[bytes, str] = {}
         self._near = MinHashLSH(threshold=THRESHOLD, num_perm=_PERMUTATIONS)
-        self._signatures: dict[str, Any] = {}
+        self._signatures: dict[str, tuple[Any, bytes]] = {}
 
-    def exact(self, text: bytes) -> str | None:
+    def exact(self, key: Key) -> str | None:
         """The name of the row with the same text."""
-        return self._exact.get(text)
+        return self._exact.get(key.text)
 
-    def question(self, text: bytes) -> str | None:
+    def question(self, key: Key) -> str | None:
         """The name of the row with the same question."""
-        return self._questions.get(text)
+        return self._questions.get(key.question) if key.question else None
 
-    def near(self, signature: Any) -> str | None:
+    def near(self, key: Key, signature: Any) -> str | None:
         """The name of a row that is nearly the same."""
         asked = self._made(signature)
         for name in self._near.query(asked):
-            if asked.jaccard(self._made(self._signatures[name])) >= THRESHOLD:
+            other, context = self._signatures[name]
+            if context == key.context and asked.jaccard(self._made(other)) >= THRESHOLD:
                 return name
         return None
 
-    def add(self, name: str, text: bytes, question: bytes, signature: Any | None) -> None:
+    def add(self, name: str, key: Key, signature: Any | None) -> None:
         """Remember a row."""
-        self._exact.setdefault(text, name)
-        self._questions.setdefault(question, name)
+        self._exact.setdefault(key.text, name)
+        if key.question:
+            self._questions.setdefault(key.question, name)
         if signature is not None and len(self._signatures) < MOST_NEAR:
-            self._signatures[name] = signature
+            self._signatures[name] = signature, key.context
             self._near.insert(name, self._made(signature), check_duplication=False)
 
     def _made(self, signature: Any) -> Any:

@@ -36,6 +36,21 @@ def packing(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
+def repeated(values: Values, recipe: Recipe) -> Iterator[Finding]:
+    """A dataset that is named twice."""
+    for key in ("dataset", "eval_dataset"):
+        listed = names(values.get(key))
+        twice = sorted({name for name in listed if listed.count(name) > 1})
+        if twice:
+            yield warning(
+                recipe,
+                "no-effect",
+                key,
+                f"{', '.join(twice)} is named twice; LLaMA-Factory reads it once",
+                "name it once; to see its rows more often, raise num_train_epochs or set num_samples in its entry",
+            )
+
+
 def held_out(values: Values, recipe: Recipe) -> Iterator[Finding]:
     """Data to evaluate on."""
     size = number(values, "val_size") or 0
@@ -93,6 +108,16 @@ def held_out(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
+def _has_local_file(values: Values) -> bool:
+    folder = get(values, "dataset_dir")
+    try:
+        info = read_dataset_info(Path(folder)) if isinstance(folder, str) else {}
+    except UserError:
+        return False
+    listed = names(values.get("dataset")) + names(values.get("eval_dataset"))
+    return any("file_name" in info.get(name, {}) for name in listed)
+
+
 def reading(values: Values, recipe: Recipe) -> Iterator[Finding]:
     """Streaming, mixing and masking."""
     if is_on(values, "streaming"):
@@ -103,6 +128,15 @@ def reading(values: Values, recipe: Recipe) -> Iterator[Finding]:
                 "max_steps",
                 "with `streaming: true` nobody knows how long an epoch is, and LLaMA-Factory wants the number of steps",
                 "add `max_steps:`",
+            )
+        if not number(values, "dataloader_num_workers") and _has_local_file(values):
+            yield error(
+                recipe,
+                "missing-key",
+                "dataloader_num_workers",
+                "with `streaming: true` LLaMA-Factory splits a local file over the data loader's workers, and stops "
+                "when there are none",
+                "add `dataloader_num_workers: 1`",
             )
         if get(values, "max_samples") is not None:
             yield error(
@@ -174,4 +208,4 @@ def ranking(values: Values, recipe: Recipe) -> Iterator[Finding]:
                 )
 
 
-RULES = (packing, held_out, reading, ranking)
+RULES = (packing, repeated, held_out, reading, ranking)

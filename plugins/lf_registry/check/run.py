@@ -41,7 +41,7 @@ def run_check(
     broken = {finding.where.rpartition(": ")[2] for finding in report.errors} & _NEEDED_FOR_DATA
     if broken:
         report.not_checked.append(f"the template and the data: correct {', '.join(sorted(broken))} first")
-    elif not report.values.get("dataset"):
+    elif not report.values.get("dataset") and not report.values.get("eval_dataset"):
         report.not_checked.append("the template and the data: the recipe names no dataset")
     else:
         _check_data(report, previews, workers)
@@ -79,6 +79,11 @@ def _check_data(report: Report, previews: int, workers: int | None) -> None:
 
     tokenized = report.values.get("tokenized_path")
     if tokenized and Path(str(tokenized)).is_dir() and any(Path(str(tokenized)).iterdir()):
+        folder = Path(str(tokenized))
+        if not (folder / "dataset_dict.json").is_file() and not (folder / "state.json").is_file():
+            message = f"{folder} is a folder, but not one that LLaMA-Factory saved tokenized data to: training stops"
+            fix = "name a folder that does not exist yet, or remove the key"
+            report.add([Finding("error", "tokenized-path", f"{report.recipe}: tokenized_path", message, fix)])
         report.not_checked.append(
             f"the data: tokenized_path {tokenized} exists, so LLaMA-Factory trains on what is in it, whatever the "
             "dataset files hold now"

@@ -14,8 +14,8 @@ _CLASSES = 20
 class Summary:
     """Adds chunks up; memory is twelve bytes a row."""
 
-    def __init__(self, report: DatasetReport) -> None:
-        self._report = report
+    def __init__(self, report: DatasetReport, *, tokenized: bool) -> None:
+        self._report, self._tokenized = report, tokenized
         self._whole, self._lengths, self._trained = array("I"), array("I"), array("I")
         self.problems = Tally()
         self.compared = self.skipped = 0
@@ -40,6 +40,7 @@ class Summary:
         report.duplicates = problems.count("duplicate-rows")
         report.near_duplicates = problems.count("near-duplicate-rows")
         if not self._lengths:
+            report.tokens = report.trained_tokens = 0 if self._tokenized else None
             return report
         whole, lengths, trained = (
             numpy.frombuffer(values, dtype=numpy.uint32).astype(numpy.int64)

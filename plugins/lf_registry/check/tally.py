@@ -42,7 +42,8 @@ KINDS: dict[str, Kind] = {
     "lost-turns": Kind("warning", "{rows} lose{s} whole turns at the cut", "raise cutoff_len"),
     "lost-header": Kind(
         "warning",
-        "{rows} lose{s} the end of a prompt at the cut, and with it the header that makes the model answer",
+        "{rows} lose{s} the end of a prompt at the cut, and with it the assistant's header, after which an answer "
+        "begins",
         "raise cutoff_len",
     ),
     "lost-eos": Kind(
@@ -50,6 +51,8 @@ KINDS: dict[str, Kind] = {
         "{rows} lose{s} the end of an answer at the cut, and with it the token that ends it",
         "raise cutoff_len",
     ),
+    "lost-end": Kind("warning", "{rows} lose{s} the end of an answer at the cut", "raise cutoff_len"),
+    "cut-text": Kind("warning", "{rows} are cut at cutoff_len", "raise cutoff_len, split the texts, or packing: true"),
     "control-token": Kind(
         "warning",
         "{rows} contain{s} the text of a control token; stock templates turn it into the token itself, ours put a "

@@ -21,6 +21,7 @@ class Tokens:
         template: LLaMA-Factory's; None when it cannot be told.
         control: the texts of control tokens, which should not stand in a message.
         ours: whether the template is one of this registry.
+        named: whether the recipe names a template; else LLaMA-Factory guesses one from the tokenizer's chat template.
     """
 
     tokenizer: Any
@@ -28,6 +29,7 @@ class Tokens:
     template: Template | None
     control: list[str]
     ours: bool
+    named: bool = True
 
     @classmethod
     def load(cls, arguments: Arguments, report: Report) -> Tokens:
@@ -47,7 +49,8 @@ class Tokens:
             report.add([Finding("error", "template-refused", where, str(error), "lf-registry list templates")])
             return cls(None, None, None, [], ours=False)
         report.add(_new_tokens(arguments, tokenizer, template, size, report.recipe))
-        return cls(tokenizer, processor, template, _control(template, tokenizer), hasattr(template, "jinja"))
+        named = arguments.data.template is not None
+        return cls(tokenizer, processor, template, _control(template, tokenizer), hasattr(template, "jinja"), named)
 
 
 def _unreachable(model: str, error: BaseException) -> str:
@@ -105,15 +108,25 @@ def _new_tokens(arguments: Arguments, tokenizer: Any, template: Template, size: 
                 "use the template that the model was trained with, or train the embeddings too: "
                 "additional_target: embed_tokens,lm_head",
             )
-    missing = [word for word in template.stop_words if tokenizer.convert_tokens_to_ids(word) is None]
+    missing = [token for token in _own_tokens(template) if tokenizer.convert_tokens_to_ids(token) is None]
     if missing:
         yield Finding(
             "error",
-            "stop-token",
+            "unknown-token",
             f"{recipe}: template",
-            f"the stop token {missing[0]!r} of the template is not in the tokenizer's vocabulary",
+            f"the template {arguments.data.template!r} needs {', '.join(map(repr, missing))}, which the tokenizer "
+            "does not have: training stops at the first row",
             "use the template that the model was trained with: lf-registry list templates",
         )
+
+
+def _own_tokens(template: Template) -> Iterator[str]:
+    """The tokens that a template writes as tokens, not as text."""
+    yield from template.stop_words
+    for part in (template.format_prefix, template.format_system, template.format_user, template.format_assistant):
+        for slot in part.slots:
+            if isinstance(slot, dict):
+                yield slot["token"]
 
 
 def _embedding_rows(arguments: Arguments) -> int | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
 # What LLaMA-Factory says while it loads is for a training's log; the check has its own words.
 os.environ.setdefault("LLAMAFACTORY_VERBOSITY", "ERROR")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from llamafactory.data import loader
 from llamafactory.data.converter import get_dataset_converter
@@ -36,6 +38,8 @@ _DATA_KEYS = frozenset(item.name for item in fields(parser.DataArguments)) | {
     "model_name_or_path",
     "model_revision",
     "resize_vocab",
+    "reward_model",
+    "reward_model_type",
     "seed",
     "split_special_tokens",
     "stage",
@@ -72,7 +76,8 @@ class Arguments:
 
     Attributes:
         model, data, training: LLaMA-Factory's ``ModelArguments``, ``DataArguments``, ``TrainingArguments``.
-        stage: ``sft``, ``pt``, ``rm``, ``ppo`` or ``kto``.
+        stage: which processor prepares the rows: ``sft``, ``pt``, ``rm`` (``dpo`` too), ``ppo``, ``kto``, or
+            ``generate`` for the questions of ``predict_with_generate``.
     """
 
     model: Any
@@ -93,7 +98,8 @@ class Arguments:
         # What `get_train_args` does to these two at its end.
         model.model_max_length = data.cutoff_len
         data.packing = data.packing if data.packing is not None else finetuning.stage == "pt"
-        return cls(model, data, training, finetuning.stage)
+        # As in `train/dpo/workflow.py`: preference data is prepared like a reward model's.
+        return cls(model, data, training, {"dpo": "rm"}.get(finetuning.stage, finetuning.stage))
 
     def tokenizer(self) -> tuple[Any, Any]:
         """(tokenizer, processor or None) as LLaMA-Factory loads them, before the template adds its tokens.
@@ -108,7 +114,10 @@ class Arguments:
 
     def fix(self, tokenizer: Any) -> Template:
         """The template; gives the tokenizer its stop tokens and the chat template that is saved with the model."""
-        return get_template_and_fix_tokenizer(tokenizer, self.data)
+        # LLaMA-Factory writes the recipe's default_system into the template that everything in the process shares.
+        name = self.data.template
+        with patch.dict(TEMPLATES, {name: deepcopy(TEMPLATES[name])} if name in TEMPLATES else {}):
+            return get_template_and_fix_tokenizer(tokenizer, self.data)
 
     def datasets(self, names: list[str]) -> Iterator[tuple[str, DatasetAttr, Any]]:
         """Load each dataset as LLaMA-Factory does, but whole and with its rows as they stand in the file.
@@ -158,9 +167,19 @@ class Encoder:
         self._recorder = _Recorder(template)
         # Packing puts whole rows together after each was encoded alone; the rows are what is looked at here.
         self._data = replace(arguments.data, packing=False, neat_packing=False, streaming=False)
+        self.packs, self.cutoff_len = bool(arguments.data.packing), arguments.data.cutoff_len
+        if arguments.stage == "pt":
+            self._data.cutoff_len = 10**9  # cut by the caller, who wants to know what was cut
         whole = replace(self._data, cutoff_len=10**9, mask_history=False, train_on_prompt=False)
         self._processor, self._whole = (
-            loader._get_dataset_processor(data, arguments.stage, self._recorder, tokenizer, processor)
+            loader._get_dataset_processor(
+                data,
+                "sft" if arguments.stage == "generate" else arguments.stage,
+                self._recorder,
+                tokenizer,
+                processor,
+                do_generate=arguments.stage == "generate",
+            )
             for data in (self._data, whole)
         )
 
