@@ -70,6 +70,8 @@ class RowEncoding:
 
     def _whole_length(self) -> int:
         pairs = self._encoder.pairs if self._stage == "sft" else self._encoder.pairs[:1]
+        if self._stage in ("ppo", "generate"):  # the model gets the prompt alone
+            return len(pairs[0][0])
         return sum(len(part) for pair in pairs for part in pair) + (0 if self._own_end else 1)
 
     def _cuts(self) -> Iterator[str]:

@@ -55,6 +55,6 @@ class Summary:
         edges = numpy.arange(int(whole.min()), int(whole.max()) + width + 1, width)
         counts, _ = numpy.histogram(whole, bins=edges)
         report.lengths = Lengths(*(int(value) for value in quantiles), tuple(edges.tolist()), tuple(counts.tolist()))
-        shares, _ = numpy.histogram(trained / lengths.clip(min=1), bins=10, range=(0, 1))
+        shares, _ = numpy.histogram((trained / lengths.clip(min=1)).clip(max=1), bins=10, range=(0, 1))
         report.trained_share = tuple(shares.tolist())
         return report
