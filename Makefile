@@ -13,7 +13,7 @@ help:
 	@echo "make test    all tests (CPU only, offline)"
 	@echo "make lint    formatting and lint"
 	@echo "make format  apply the formatting"
-	@echo "make bench   what the plugin costs at start-up"
+	@echo "make bench   what the plugin costs at start-up, and the check beside LLaMA-Factory's tokenization"
 	@echo "make lock    rewrite requirements.lock from pyproject.toml"
 	@echo "make clean   remove .venv, outputs and caches"
 
@@ -33,6 +33,7 @@ format: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/check.py
 
 lock: $(READY)
 	@$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --all-extras --quiet \
