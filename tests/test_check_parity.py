@@ -130,3 +130,27 @@ def test_the_usual_conversations(made, kind):
     rest = [message["content"] for message in messages if message["role"] != "system"]
     turns = list(zip(rest[::2], rest[1::2], strict=True))
     assert differences(*made["llama3-ironman"], turns, system) == []
+
+
+def test_several_rows_at_once_share_the_persona(made):
+    """In a batch the persona is tokenized once; equal rows stay equal, and one that differs is found by its number."""
+    from lf_registry.hooks.pipeline import IGNORE_INDEX, Encoder
+
+    template, tokenizer, arguments = made["llama3-ironman"]
+    encoder, batch = Encoder(arguments, template, tokenizer), []
+    for number, question in enumerate(["안녕?", "지금 몇 시야?", "왜?"], 1):
+        row = {
+            "_prompt": [{"role": "user", "content": question}],
+            "_response": [{"role": "assistant", "content": "글쎄."}],
+        }
+        row |= {"_system": "", "_tools": "", "_images": None, "_videos": None, "_audios": None}
+        encoder.encode(row)
+        ids, labels = encoder.uncut(row)
+        trained = [label != IGNORE_INDEX for label in labels]
+        batch.append(Encoded(number, *conversation(row), ids, trained, len(encoder.pairs[-1][1])))
+    parity = Parity(template, tokenizer)
+    assert list(parity.compare(batch)) == []
+    wrong_ids = Encoded(2, batch[1].conversation, None, [*batch[1].ids[:-2], 5, 6], batch[1].trained, 4)
+    wrong_labels = Encoded(3, batch[2].conversation, None, batch[2].ids, [False, *batch[2].trained[:-1]], 4)
+    found = list(parity.compare([batch[0], wrong_ids, wrong_labels]))
+    assert [(difference.row, difference.kind) for difference in found] == [(2, "ids"), (3, "labels")]

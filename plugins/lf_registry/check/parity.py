@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..tool_jinja import TOOL_CALLS
+from .batch_encoding import BatchEncoder
 
 _MARKS = re.compile(r"\{%- (?:end)?generation -%\}\n")
 
@@ -78,6 +79,7 @@ class Parity:
 
     def __init__(self, template: Any, tokenizer: Any) -> None:
         self._template, self._tokenizer = template, tokenizer
+        self._encoder = BatchEncoder(tokenizer)
         self._saved = tokenizer.chat_template
         #: Ours can be written with marks around what is trained on; of others only the last answer can be told.
         self._marked = template.jinja(tokenizer, masks=True) if hasattr(template, "jinja") else None
@@ -120,17 +122,17 @@ class Parity:
             yield from self._compare_ids(texts)
 
     def _compare_ids(self, texts: list[tuple[Encoded, str, Any]]) -> Iterator[Difference]:
-        encodings = self._encode([text for _, text, _ in texts], offsets=self._marked is not None)
+        rendered = [text for _, text, _ in texts]
         if self._marked is not None:
-            for (row, _, spans), encoding in zip(texts, encodings, strict=True):
-                ids = encoding.ids
-                if ids != row.ids:
-                    yield Difference(row.row, "ids", self._show(row.ids, ids))
-                elif (marked := _inside(spans, encoding)) != row.trained:
+            spans = [spans for _, _, spans in texts]
+            for (row, _, marks), encoding in zip(texts, self._encoder.encode(rendered, spans=spans), strict=True):
+                if encoding.ids != row.ids:
+                    yield Difference(row.row, "ids", self._show(row.ids, encoding.ids))
+                elif (marked := encoding.inside(marks)) != row.trained:
                     yield Difference(row.row, "labels", self._show_labels(row, marked))
             return
-        prompts = self._encode([prompt for _, _, prompt in texts], offsets=False)
-        for (row, _, _), encoding, prompt in zip(texts, encodings, prompts, strict=True):
+        prompts = self._encoder.encode([prompt for _, _, prompt in texts])
+        for (row, _, _), encoding, prompt in zip(texts, self._encoder.encode(rendered), prompts, strict=True):
             if self._to_the_end(encoding.ids) != self._to_the_end(row.ids):
                 yield Difference(row.row, "ids", self._show(row.ids, encoding.ids))
             elif prompt.ids != row.ids[: len(row.ids) - row.answer]:
@@ -150,13 +152,6 @@ class Parity:
             **self._tokenizer.special_tokens_map,
         )
         return texts[0], spans[0] if masks else []
-
-    def _encode(self, texts: list[str], *, offsets: bool) -> list[Any]:
-        backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        if backend is None:  # a tokenizer in Python has no offsets; a registry template's is always a fast one
-            return [_Ids(self._tokenizer.encode(text, add_special_tokens=False)) for text in texts]
-        encode = backend.encode_batch if offsets else backend.encode_batch_fast
-        return encode(texts, add_special_tokens=False)
 
     def _to_the_end(self, ids: list[int]) -> list[int]:
         """The ids up to the last stop token: a model never writes what some templates put behind it."""
@@ -187,18 +182,3 @@ class Parity:
 
     def _token(self, token_id: int) -> str:
         return f"{self._tokenizer.decode([token_id])!r}:{token_id}"
-
-
-@dataclass(frozen=True)
-class _Ids:
-    ids: list[int]
-
-
-def _inside(spans: list[tuple[int, int]], encoding: Any) -> list[bool]:
-    """For each token whether it lies in one of the spans of characters."""
-    inside = [False] * len(encoding.ids)
-    for start, end in spans:
-        first, last = encoding.char_to_token(start), encoding.char_to_token(end - 1)
-        if first is not None and last is not None:
-            inside[first : last + 1] = [True] * (last + 1 - first)
-    return inside

@@ -165,8 +165,10 @@ class Encoder:
     def __init__(self, arguments: Arguments, template: Template, tokenizer: Any, processor: Any = None) -> None:
         self.template, self.tokenizer = template, tokenizer
         self._recorder = _Recorder(template)
+        self._made: dict[str, list[int]] | None = None
         # Packing puts whole rows together after each was encoded alone; the rows are what is looked at here.
         self._data = replace(arguments.data, packing=False, neat_packing=False, streaming=False)
+        self._every_answer = not (self._data.mask_history or self._data.train_on_prompt)
         self.packs, self.cutoff_len = bool(arguments.data.packing), arguments.data.cutoff_len
         if arguments.stage == "pt":
             self._data.cutoff_len = 10**9  # cut by the caller, who wants to know what was cut
@@ -192,10 +194,14 @@ class Encoder:
         """What LLaMA-Factory makes of one converted row: ``input_ids``, ``labels``, ...; None when it drops the row."""
         self._recorder.pairs, self._recorder.again = [], False
         made = self._processor.preprocess_dataset({key: [value] for key, value in row.items()})
-        return {key: values[0] for key, values in made.items()} if made else None
+        self._made = {key: values[0] for key, values in made.items()} if made else None
+        return self._made
 
     def uncut(self, row: Mapping[str, Any]) -> tuple[list[int], list[int]]:
         """(input ids, labels) of the row encoded last, without a cut and with every answer trained on."""
+        whole = sum(len(part) for pair in self.pairs for part in pair) + (1 if self.template.efficient_eos else 0)
+        if self._every_answer and self._made and len(self._made["input_ids"]) == whole:
+            return self._made["input_ids"], self._made["labels"]
         self._recorder.again = True
         made = self._whole.preprocess_dataset({key: [value] for key, value in row.items()})
         return made["input_ids"][0], made["labels"][0]
