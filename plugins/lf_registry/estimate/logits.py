@@ -13,10 +13,10 @@ def logits_bytes(shape: Shape, setup: Setup, tokens: int) -> tuple[float, float]
     """Bytes of the logits at the start of the backward and the end of the forward pass.
 
     ``pt``, ``sft``: Transformers (loss/loss_utils.py, ``ForCausalLMLoss``) casts the 16-bit logits to fp32 and takes
-    the cross entropy of all positions at once. Its log-softmax is saved (4 bytes); backward makes the gradient with respect
-    to it and with respect to the logits (4 + 4). In the forward pass there are 16-bit logits, fp32 logits and the
-    log-softmax (2 + 4 + 4). Nothing is computed in chunks. Liger's fused loss takes chunks of tokens so that a chunk's
-    logits are about as large as the hidden states (liger_kernel/ops/fused_linear_cross_entropy.py).
+    the cross entropy of all positions at once. Its log-softmax is saved (4 bytes); backward makes the gradient with
+    respect to it and with respect to the logits (4 + 4). In the forward pass there are 16-bit logits, fp32 logits and
+    the log-softmax (2 + 4 + 4). Nothing is computed in chunks. Liger's fused loss takes chunks of tokens so that a
+    chunk's logits are about as large as the hidden states (liger_kernel/ops/fused_linear_cross_entropy.py).
 
     ``dpo``, ``kto`` (LLaMA-Factory's train/dpo/trainer.py, ``get_batch_logps``): fp32 logits are held for the metrics
     while their log-softmax is saved (4 + 4), and the log-softmax first makes a contiguous copy (4). The reference
