@@ -72,12 +72,12 @@ def test_the_estimate_imports_no_torch(python):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(NAMES),
     gpu=st.sampled_from(sorted(GPUS)),
     gpus=st.sampled_from([1, 2, 4]),
-    batch=st.sampled_from([1, 3, 8, 64]),
+    batch=st.sampled_from([1, 3, 5, 8, 64]),
     cutoff=st.sampled_from([1024, 4096, 16384]),
     more=st.sampled_from(
         [(), ("disable_gradient_checkpointing=true",), ("finetuning_type=full", "quantization_bit=null")]
@@ -102,7 +102,7 @@ def test_a_suggestion_fits_when_it_is_typed(name, gpu, gpus, batch, cutoff, more
     assert card.bf16 or changed.precision == "fp16"
     assert memory.total == found.memory.total
     samples = setup.batch * setup.accumulation
-    assert changed.batch * changed.accumulation in range(samples - changed.batch, samples + 1)
+    assert changed.batch * changed.accumulation == samples
 
 
 def test_a_smaller_batch_is_tried_before_anything_else():
@@ -173,8 +173,10 @@ def test_tokens_come_from_the_most_exact_source(tmp_path):
     assert sum(tokens_of(recipe, tokens=44_000).lengths) == pytest.approx(44_000, rel=0.01)
     lengths = {"minimum": 10, "maximum": 300, "edges": [0, 100, 200, 400], "counts": [100, 50, 70]}
     report = tmp_path / "check.json"
-    rows = [{"name": "a", "split": "train", "rows": 230, "kept": 220, "tokens": 33_000, "lengths": lengths}]
-    report.write_text(json.dumps({"datasets": [*rows, {"name": "b", "split": "eval", "kept": 30, "tokens": 3000}]}))
+    rows = [{"name": "kanana_qa", "split": "train", "rows": 230, "kept": 220, "tokens": 33_000, "lengths": lengths}]
+    report.write_text(
+        json.dumps({"datasets": [*rows, {"name": "kanana_qa_eval", "split": "eval", "kept": 30, "tokens": 3000}]})
+    )
     exact = tokens_of(recipe, check=report)
     assert exact.exact
     assert exact.longest == 300
@@ -185,7 +187,18 @@ def test_tokens_come_from_the_most_exact_source(tmp_path):
     assert shorter["memory_bytes"] < as_data("recipes/kanana_qa_full.yaml", "--gpus", "L4")["estimate"]["memory_bytes"]
 
 
-def test_the_estimate_of_tokens_is_near_the_real_tokenizer(llama3):
+def test_the_estimate_of_tokens_is_near_the_real_tokenizer():
+    import importlib.util
+
+    import tiktoken
+    from tiktoken.load import load_tiktoken_bpe
+
+    from lf_registry.tiny.model import PATTERN
+
+    # The original Llama 3 file, without the seconds that a Transformers tokenizer of it takes to build.
+    folder = Path(importlib.util.find_spec("llama_models").submodule_search_locations[0])
+    ranks = load_tiktoken_bpe(str(folder / "llama3" / "tokenizer.model"))
+    llama3 = tiktoken.Encoding("llama3", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens={})
     for name in ("ironman_lora", "kanana_qa_full"):
         recipe = read_recipe(f"recipes/{name}.yaml")
         info = json.loads(Path("dataset_info.json").read_text())[recipe.values["dataset"]]
@@ -201,13 +214,13 @@ def test_the_estimate_of_tokens_is_near_the_real_tokenizer(llama3):
 
         from lf_registry.estimate.tokens import _estimated
 
-        real = sum(len(llama3(text, add_special_tokens=False)["input_ids"]) for text in texts(rows))
+        real = sum(len(llama3.encode_ordinary(text)) for text in texts(rows))
         assert sum(_estimated(text) for text in texts(rows)) == pytest.approx(real, rel=0.10)
 
 
 def test_a_broken_check_file_and_two_sources_are_refused(tmp_path):
     broken = tmp_path / "check.json"
-    broken.write_text('{"datasets": [{"name": "a"}]}')
+    broken.write_text('{"datasets": [{"name": "kanana_qa"}]}')
     with pytest.raises(UserError, match="is not what `lf-registry check --json` prints"):
         tokens_of(read_recipe("recipes/kanana_qa_full.yaml"), check=broken)
     assert run("recipes/kanana_qa_full.yaml", "--tokens", "5", "--check", str(broken)).exit_code != 0
@@ -321,18 +334,3 @@ def test_measured_runs_decide_the_exit_code(tmp_path):
     file.write_text('{"runs": [{"name": "x"}]}')
     with pytest.raises(UserError, match="run 1"):
         estimate(None, measured=file)
-
-
-def test_the_benchmark_says_that_it_needs_a_gpu(tmp_path):
-    import subprocess
-    import sys
-
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    command = [sys.executable, "benchmarks/memory.py", "--out", str(tmp_path / "runs.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("error: there is no CUDA GPU here")
-    assert not (tmp_path / "runs.json").exists()

@@ -166,8 +166,10 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize("checkpointing", [True, False])
-@pytest.mark.parametrize(("model", "values", "batch", "length"), REAL)
+@pytest.mark.parametrize(
+    ("model", "values", "batch", "length", "checkpointing"),
+    [(*case, True) for case in REAL] + [(*case, False) for case in REAL[:3]],  # LoRA, full in bf16, full
+)
 def test_the_peak_is_that_of_simulated_steps_of_real_width(model, values, batch, length, checkpointing, tmp_path):
     """Fake tensors go through LLaMA-Factory's preparation and two steps; two layers show what more would repeat."""
     config = json.loads((BUNDLED / f"{model}.json").read_text()) | {"num_hidden_layers": 2}
@@ -194,6 +196,19 @@ def test_the_peak_of_qlora_is_that_of_real_steps_on_the_cpu(tmp_path):
     (comparison,) = compare(tmp_path / "runs.json")
     assert not comparison.off, comparison
     assert comparison.tokens_per_second > 0
+
+
+def test_the_benchmark_says_that_it_needs_a_gpu(tmp_path, monkeypatch, capsys):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    monkeypatch.setattr("sys.argv", ["memory.py", "--out", str(tmp_path / "runs.json")])
+    with pytest.raises(SystemExit) as stopped:
+        benchmark.main()
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.strip().startswith("error: there is no CUDA GPU here")
+    assert not (tmp_path / "runs.json").exists()
 
 
 def total(shape, gpus=1, **values):

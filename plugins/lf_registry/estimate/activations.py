@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .logits import LIGER, evaluation_logits_bytes, logits_bytes
 from .setup import Setup
 from .shapes import Part, Shape
 from .trainable import Trainable
@@ -16,8 +17,6 @@ from .trainable import Trainable
 _QUERY, _OUTPUT, _MLP, _DOWN = range(4)
 #: Positions are padded to a multiple of this (LLaMA-Factory's collator, ``pad_to_multiple_of``).
 PAD = 8
-#: LLaMA-Factory's ``model_utils/liger_kernel.py`` knows these of our types; with others it only warns.
-LIGER = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text")
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def activations(
     if setup.method == "freeze" and int(setup.values.get("freeze_trainable_layers", 2)) > 0:
         reached = trainable.layers  # backward stops at the first trained layer; those below keep nothing
     final = (4 + (precision.residual if setup.method == "full" else 0)) * shape.hidden * tokens
-    logits, logits_forward = _logits(shape, setup, tokens)
+    logits, logits_forward = logits_bytes(shape, setup, tokens)
     working = _working(shape, setup, trainable, precision) * tokens
     if _is_eager(shape, setup):  # the scores' gradient before and after the softmax, in fp32
         working = max(working, 8 * rows * shape.heads * length * length)
@@ -196,6 +195,21 @@ def activations(
     mask = (1 + precision.compute) * rows * length * length if setup.attention != "fa2" else 0
     host = checkpoints if setup.offload_checkpoints else 0
     return Activations(checkpoints - host + final + mask, saved, working, logits, logits_forward, host)
+
+
+def evaluation_bytes(shape: Shape, setup: Setup, length: int) -> tuple[float, float]:
+    """Bytes of a batch that is evaluated, as (activations, logits): nothing is kept, one layer's tensors at a time.
+
+    Args:
+        length: tokens of the longest sequence that is evaluated.
+    """
+    length = padded(length)
+    rows = setup.eval_batch * setup.sequences
+    size = 4 if setup.precision == "fp32" else 2
+    width = 3 * shape.hidden + 3 * shape.intermediate * shape.experts_per_token
+    mask = 0 if setup.attention == "fa2" else (1 + size) * rows * length * length
+    scores = 4 * rows * shape.heads * length * length if _is_eager(shape, setup) else 0
+    return size * rows * length * width + mask + scores, evaluation_logits_bytes(shape, setup, rows * length)
 
 
 def _working(shape: Shape, setup: Setup, trainable: Trainable, precision: Precision) -> float:
@@ -209,22 +223,3 @@ def _working(shape: Shape, setup: Setup, trainable: Trainable, precision: Precis
     if precision.adapter_cast and any(_group(part) == _DOWN for part in trainable.targets):
         total += 4 * width + (2 * width if setup.lora_dropout > 0 else 0)
     return total
-
-
-def _logits(shape: Shape, setup: Setup, tokens: int) -> tuple[float, float]:
-    """Bytes of the logits at the start of the backward and the end of the forward pass.
-
-    Transformers (loss/loss_utils.py, ``ForCausalLMLoss``) casts the 16-bit logits to fp32 and takes the cross entropy
-    of all positions at once. Its log-softmax is saved (4 bytes); backward makes the gradient with respect to it and
-    with respect to the logits (4 + 4). In the forward pass there are 16-bit logits, fp32 logits and the log-softmax
-    (2 + 4 + 4). Nothing is computed in chunks. Liger's fused loss takes chunks of tokens so that a chunk's logits are
-    about as large as the hidden states (liger_kernel/ops/fused_linear_cross_entropy.py).
-    """
-    if setup.liger and shape.model_type in LIGER and setup.stage in ("pt", "sft"):
-        chunk = tokens / -(-shape.vocabulary // shape.hidden)
-        fused = 6 * chunk * shape.vocabulary + 2 * tokens * shape.hidden
-        return fused, fused
-    size = 4 if setup.precision == "fp32" else 2
-    forward = (8 if size == 4 else 10) * shape.vocabulary * tokens
-    cap = size * shape.vocabulary * tokens if shape.logit_cap else 0
-    return 12 * shape.vocabulary * tokens + cap, forward + cap

@@ -55,8 +55,8 @@ def estimate(
     if gpus and everything:
         raise WrongUsage("--gpus and --all do not go together: --all tries every GPU")
     known = load_gpus(prices)
-    size = parse_size(disk) if disk else None
-    wanted = parse_gpus(gpus, known) if gpus else None
+    size = parse_size(disk) if disk is not None else None
+    wanted = parse_gpus(gpus, known) if gpus is not None else None
     subject = read_subject(read_recipe(recipe, overrides), tokens, check)
     rows = [] if wanted else all_rows(subject, known)
     chosen = row_of(subject, *wanted) if wanted else rows[0]

@@ -37,16 +37,21 @@ def load_shape(model: str, *, revision: str | None = None, cache_dir: str | None
 
 def find_config(model: str, *, revision: str | None = None, cache_dir: str | None = None) -> Path:
     """Find (or download) a model's config.json. Raises: UserError."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder = Path(model)
+    bundled = BUNDLED / f"{model.replace('/', '--', 1)}.json"
+    try:
+        folder = folder.expanduser()
+        there, known = folder.is_dir(), bundled.is_file()
+    except (OSError, RuntimeError):  # a name that is too long, or the home of nobody
+        there, known = False, False
+    if there:
         if not (folder / "config.json").is_file():
             raise UserError(
                 f"model_name_or_path: {model} has no config.json, so the model's size is unknown",
                 hint="name the folder of a whole model; for an adapter, put it into adapter_name_or_path",
             )
         return folder / "config.json"
-    bundled = BUNDLED / f"{model.replace('/', '--', 1)}.json"
-    if bundled.is_file() and revision in (None, "main"):
+    if known and revision in (None, "main"):
         return bundled
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise UserError(
@@ -79,7 +84,7 @@ def _from_hub(model: str, revision: str | None, cache_dir: str | None) -> Path:
             403: "is behind a licence that was not accepted yet",
             404: "is not on the Hugging Face Hub, or has no config.json",
         }.get(status, f"could not be read from the Hugging Face Hub ({type(error).__name__})")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
         reason = "is not in the Hub's cache here, and " + (
             "HF_HUB_OFFLINE is set" if offline else f"the Hub cannot be reached ({type(error).__name__})"

@@ -64,7 +64,9 @@ def flops_per_token(shape: Shape, setup: Setup, length: float) -> tuple[float, f
     if setup.method == "freeze":
         backward *= max(trainable.layers / shape.layers, 0.0)
     recomputed = forward - head if setup.checkpointing else 0
-    return setup.sequences * (forward + backward + recomputed), setup.sequences * forward
+    # Forward passes without a backward one: DPO's reference model; KTO's also computes a second answer, as it does.
+    more = 3 if setup.stage == "kto" else int(setup.uses_reference)
+    return setup.sequences * (forward * (1 + more) + backward + recomputed), setup.sequences * forward * (1 + more)
 
 
 def estimate_cost(shape: Shape, setup: Setup, tokens: DatasetTokens, gpus: int, gpu: Gpu) -> Cost | None:

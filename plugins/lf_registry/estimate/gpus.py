@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,12 +78,14 @@ def _wrong(entry: dict[str, Any]) -> list[str]:
     problems = []
     for key in _NUMBERS:
         value = entry.get(key)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
             problems.append(f"{key}: needs a number above 0, is {value!r}")
     if isinstance(entry.get("utilization"), int | float) and entry["utilization"] > 1:
         problems.append(f"utilization: a share, so at most 1, is {entry['utilization']!r}")
     price = entry.get("dollars")
-    if price is not None and (not isinstance(price, int | float) or isinstance(price, bool) or price < 0):
+    if price is not None and (
+        not isinstance(price, int | float) or isinstance(price, bool) or not 0 <= price < math.inf
+    ):
         problems.append(f"dollars: needs a number from 0 up, is {price!r}")
     if not isinstance(entry.get("bf16"), bool):
         problems.append(f"bf16: needs true or false, is {entry.get('bf16')!r}")
@@ -99,7 +102,7 @@ def parse_gpus(text: str, known: dict[str, Gpu]) -> tuple[int, Gpu]:
     Raises:
         WrongUsage: no such GPU, with the names that were probably meant, or no such form.
     """
-    match = re.fullmatch(r"\s*(?:(\d+)\s*[xX*]\s*)?(\S.*?)\s*", text)
+    match = re.fullmatch(r"\s*(?:([0-9]+)\s*[xX*×]\s*)?(\S.*?)\s*", text)
     if not match or (match[1] is not None and not 1 <= int(match[1]) <= 1024):
         raise WrongUsage(f"--gpus {text!r}: write a count and a type, for example 2xA100-80GB")
     wanted = match[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def compare(path: Path) -> list[Comparison]:
     for index, run in enumerate(runs):
         try:
             found.append(_compare(run))
+        except UserError as error:
+            problems += [f"{path}: run {index + 1}: {problem}" for problem in error.problems]
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{path}: run {index + 1}: {type(error).__name__}: {error}")
     if problems or not found:
@@ -71,17 +74,31 @@ def compare(path: Path) -> list[Comparison]:
     return found
 
 
+def _number(run: dict[str, Any], key: str) -> float | None:
+    value = run.get(key)
+    if value is None:
+        return None
+    number = float(value)
+    if not math.isfinite(number) or number <= 0:
+        raise ValueError(f"{key}: needs a number above 0, is {value!r}")
+    return number
+
+
 def _compare(run: dict[str, Any]) -> Comparison:
+    if not isinstance(run, dict) or not all(isinstance(run.get(key), dict) for key in ("config", "recipe")):
+        raise ValueError("needs `config` and `recipe`, each an object")
+    if not isinstance(run.get("gpus"), int) or run["gpus"] < 1:
+        raise ValueError(f"gpus: needs a whole number from 1 up, is {run.get('gpus')!r}")
     recipe = Recipe(Path(str(run["name"])), {"model_name_or_path": "measured"} | run["recipe"])
     setup = read_setup(recipe)
     precision = precision_of(setup)
     if run.get("device") in ("cpu", "fake"):
         precision = replace(precision, mask=4)  # a CPU's dropout mask has the type of its input
     memory = estimate_memory(read_shape(run["config"], str(run["name"])), setup, int(run["gpus"]), None, precision)
-    reserved, speed = run.get("peak_reserved_bytes"), run.get("tokens_per_second")
-    measured = float(run["peak_allocated_bytes"])
-    if measured <= 0:
-        raise ValueError(f"peak_allocated_bytes must be above 0, is {measured}")
+    reserved, speed = (_number(run, key) for key in ("peak_reserved_bytes", "tokens_per_second"))
+    measured = _number(run, "peak_allocated_bytes")
+    if measured is None:
+        raise KeyError("peak_allocated_bytes")
     return Comparison(str(run["name"]), measured, reserved, memory.allocated, speed, str(run.get("device", "cuda")))
 
 
@@ -102,6 +119,8 @@ def print_comparisons(comparisons: list[Comparison]) -> None:
             f"{run.reserved / GIB:.2f}" if run.reserved else "-",
             f"off by more than {TOLERANCE:.0%}" if run.off else "",
         )
-    Console(soft_wrap=True, highlight=False).print(table)
+    console = Console(soft_wrap=True, highlight=False)
+    console.width = max(console.width, 120)  # a figure that is cut is worse than a line that wraps
+    console.print(table)
     if any(run.device != "cuda" for run in comparisons):
         print("note: not measured on a GPU: tensors were counted (benchmarks/memory.py --device fake or cpu)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .activations import Activations, Precision, activations
+from .activations import Activations, Precision, activations, evaluation_bytes
 from .setup import Setup
 from .shapes import Shape
 from .states import States, model_states
@@ -67,6 +67,8 @@ def estimate_memory(
     states = model_states(shape, setup, trainable, gpus)
     active = activations(shape, setup, trainable, longest, precision)
     moments = _moments(shape, setup, trainable, states, active)
+    if setup.eval_batch:
+        moments["evaluation"] = _evaluation(states, *evaluation_bytes(shape, setup, longest))
     moment = max(moments, key=lambda name: sum(moments[name].values()))
     parts = dict(moments[moment])
     moving = sum(size for name, size in parts.items() if name in _MOVING)
@@ -82,6 +84,21 @@ def estimate_memory(
         parameters=shape.parameters,
         length=longest,
     )
+
+
+def _evaluation(states: States, activations: float, logits: float) -> dict[str, float]:
+    """What is there while the held-out set is evaluated: no gradients, but the optimizer's states stay."""
+    return {
+        "frozen weights": states.frozen,
+        "trained weights": states.trained,
+        "adapter": states.adapter,
+        "optimizer states": states.optimizer,
+        "gathered weights": states.gathered,
+        "communication buckets": states.buckets,
+        "16-bit copies of weights": states.weight_cast,
+        "activations": activations,
+        "logits and loss": logits,
+    }
 
 
 _MOVING = ("activations", "recomputed layer", "working memory", "logits and loss", "16-bit copies of weights")

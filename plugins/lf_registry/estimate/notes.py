@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .activations import LIGER
+from .logits import LIGER
 from .memory import Memory
 from .setup import Setup
 from .shapes import Shape
@@ -67,6 +67,15 @@ def _method(setup: Setup) -> list[tuple[object, str]]:
             setup.sequences > 1,
             f"stage {setup.stage}: two answers are computed for each row, counted as twice the batch",
         ),
+        (
+            setup.reference_model and values.get("ref_model"),
+            "ref_model: counted as a model as large as the one that is trained",
+        ),
+        (
+            values.get("predict_with_generate") is True,
+            "predict_with_generate: the memory and time of generating answers for the held-out rows are not counted",
+        ),
+        (setup.optimizer == "badam", "use_badam: counted like AdamW on all weights; it needs less than this"),
         (resized, "resize_vocab: new tokens, and the embeddings that are then trained, are not counted"),
     ]
 
@@ -81,6 +90,10 @@ def _places(setup: Setup, memory: Memory) -> list[tuple[object, str]]:
         (
             zero and zero.nvme,
             "what is offloaded to a disk (nvme) is counted neither on the GPU nor in main memory",
+        ),
+        (
+            memory.moment == "evaluation",
+            f"evaluating {setup.eval_batch} rows at once takes more than training: per_device_eval_batch_size=1",
         ),
         (
             memory.host,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .cost import Cost
 from .memory import GIB
 from .run import Result, Row, Subject
-from .suggest import Suggestion
+from .suggest import Suggestion, effects
 
 _GB = 1e9
 #: Above this share of a GPU's memory a fit is called tight: the overheads are assumed, not measured.
@@ -84,9 +84,10 @@ def _hours(hours: float) -> str:
 
 def _disk_lines(result: Result) -> list[str]:
     disk = result.disk
+    kept = "checkpoint" if disk.kept == 1 else "checkpoints"
     merged = f", merged model {disk.merged / _GB:.1f}" if disk.merged else ""
     return [
-        f"  disk: {disk.total / _GB:.1f} GB: download {disk.download / _GB:.1f}, {disk.kept} checkpoints of "
+        f"  disk: {disk.total / _GB:.1f} GB: download {disk.download / _GB:.1f}, {disk.kept} {kept} of "
         f"{disk.checkpoint / _GB:.1f}, output {disk.output / _GB:.1f}{merged}"
     ]
 
@@ -99,6 +100,7 @@ def _change_lines(suggestion: Suggestion | None, result: Result, subject: Subjec
         tight = ", tight" if gib > _TIGHT * result.row.gpu.memory_gib else ""
         lines.append(f"it fits with ({gib:.1f} GiB a GPU{host}{tight}):")
         lines.append(f"  llamafactory-cli train {subject.recipe.path} {' '.join(suggestion.overrides)}")
+        lines += [f"  {text}" for text in effects(suggestion.overrides)]
     else:
         lines.append("no change of the recipe that was tried makes it fit on this GPU")
     if result.elsewhere:
@@ -125,6 +127,8 @@ def print_table(rows: list[Row]) -> None:
             f"{cost.dollars:.2f}" if cost and cost.dollars is not None else "-",
             row.why_not or "fits",
         )
-    Console(soft_wrap=True, highlight=False).print(table)
+    console = Console(soft_wrap=True, highlight=False)
+    console.width = max(console.width, 80)  # a figure that is cut is worse than a line that wraps
+    console.print(table)
     dates = sorted({row.gpu.as_of for row in rows if row.gpu.dollars is not None})
     print(f"prices as of {', '.join(dates)}, on demand, check before you rent; - : no price known, give --prices FILE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,11 @@ class Setup:
         attention: ``sdpa``, ``eager`` or ``fa2``.
         quantization_bit: bits of the frozen weights, None without quantization.
         checkpointing: gradient checkpointing; on unless ``disable_gradient_checkpointing``.
+        eval_batch: sequences that are evaluated at once on a GPU; 0 when nothing is evaluated.
         sequences: sequences computed at once per row of the batch: 2 for preference pairs.
-        reference_model: a second, frozen copy of the model is kept (DPO or KTO without an adapter).
+        uses_reference: each step also runs a reference model forward (KTO, and DPO but for ORPO's and SimPO's loss);
+            with an adapter that is the model without it.
+        reference_model: a second, frozen copy of the model is kept for that.
         zero: the DeepSpeed file, None without one.
     """
 
@@ -46,7 +50,9 @@ class Setup:
     accumulation: int
     cutoff: int
     optimizer: str
+    eval_batch: int
     sequences: int
+    uses_reference: bool
     reference_model: bool
     lora_rank: int
     lora_dropout: float
@@ -96,6 +102,22 @@ class _Reader:
             return default
         return value
 
+    def real(self, key: str, default: float, least: float = 0.0, *, above: bool = False) -> float:
+        """A finite number from ``least`` up, or ``above`` it."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number) or number < least or (above and number == least):
+            self.problem(
+                key, f"needs a number {'above' if above else 'from'} {least:g}{'' if above else ' up'}, is {value!r}"
+            )
+            return default
+        return number
+
     def choice(self, key: str, default: str, known: tuple[str, ...]) -> str:
         value = self.values.get(key, default)
         if value not in known:
@@ -105,12 +127,14 @@ class _Reader:
 
     def setup(self) -> Setup:
         values = self.values
+        self._schedule()
         model = values.get("model_name_or_path")
         if not isinstance(model, str) or not model:
             self.problem("model_name_or_path", "is missing, so there is no model to estimate")
         stage = self.choice("stage", "sft", STAGES)
         method = self.choice("finetuning_type", "lora", METHODS)
         neat = self.flag("neat_packing")
+        reference = stage == "kto" or (stage == "dpo" and values.get("pref_loss") not in ("orpo", "simpo"))
         dropout = values.get("lora_dropout", 0.0)
         if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
             self.problem("lora_dropout", f"needs a number from 0 to below 1, is {dropout!r}")
@@ -134,16 +158,32 @@ class _Reader:
             accumulation=self.number("gradient_accumulation_steps", 1),
             cutoff=self.number("cutoff_len", 2048),
             optimizer=self._optimizer(),
-            sequences=2 if stage in ("rm", "dpo", "kto") else 1,
-            reference_model=stage in ("dpo", "kto")
-            and method in ("full", "freeze")
-            and values.get("pref_loss") not in ("orpo", "simpo"),
+            eval_batch=self._eval_batch(),
+            sequences=2 if stage in ("rm", "dpo") else 1,
+            uses_reference=reference,
+            reference_model=reference and (method != "lora" or values.get("ref_model") is not None),
             lora_rank=self.number("lora_rank", 8),
             lora_dropout=float(dropout),
             lora_target=tuple(names(values.get("lora_target" if method == "lora" else "oft_target", "all"))),
             additional_target=tuple(names(values.get("additional_target"))),
             zero=self._zero(),
         )
+
+    def _schedule(self) -> None:
+        """How long is trained, and what is done every so many steps; -1 steps mean that epochs count."""
+        steps = self.real("max_steps", -1, least=-1)
+        self.real("num_train_epochs", 3.0, above=steps <= 0)
+        for key in ("save_steps", "eval_steps", "logging_steps"):
+            self.real(key, 500)
+        if self.values.get("max_samples") is not None:
+            self.number("max_samples", 1)
+
+    def _eval_batch(self) -> int:
+        """``per_device_eval_batch_size`` (the Trainer's default is 8), when there is something to evaluate."""
+        batch, values = self.number("per_device_eval_batch_size", 8), self.values
+        held_out = values.get("eval_dataset") or self.real("val_size", 0.0, least=0.0) > 0
+        asked = values.get("eval_strategy") not in (None, False, "no") or values.get("do_eval") is True
+        return batch if held_out and asked and values.get("predict_with_generate") is not True else 0
 
     def _precision(self) -> str:
         bf16, fp16 = self.flag("bf16") or self.flag("pure_bf16"), self.flag("fp16")

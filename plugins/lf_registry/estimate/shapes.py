@@ -148,7 +148,11 @@ def read_shape(config: dict[str, Any], where: str) -> Shape:
     for key in (*_NEEDED, depth, *((family.expert_width,) if family.experts else ())):
         if not isinstance(config.get(key), int) or isinstance(config.get(key), bool) or config[key] <= 0:
             problems.append(f"{where}: {key}: needs a whole number above 0, found {config.get(key)!r}")
-    dtype = str(config.get("dtype", config.get("torch_dtype")) or "bfloat16").removeprefix("torch.")
+    for key in ("num_key_value_heads", "head_dim"):
+        value = config.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value <= 0):
+            problems.append(f"{where}: {key}: needs a whole number above 0, or is left out; found {value!r}")
+    dtype = str(config.get("dtype") or config.get("torch_dtype") or "bfloat16").removeprefix("torch.")
     if dtype not in _DTYPE_BYTES:
         problems.append(f"{where}: dtype: {dtype!r} is not one of {', '.join(_DTYPE_BYTES)}")
     if config.get("quantization_config"):

@@ -72,7 +72,9 @@ def model_states(shape: Shape, setup: Setup, trainable: Trainable, gpus: int) ->
     """
     frozen_count = shape.parameters - trainable.base
     loaded = quantized_bytes(shape, setup) if setup.quantization_bit else frozen_count * shape.dtype_bytes
-    reference = shape.parameters * shape.dtype_bytes if setup.reference_model else 0
+    reference = 0.0
+    if setup.reference_model:  # loaded like the model itself; one named by ref_model counts as one of its size
+        reference = quantized_bytes(shape, setup) if setup.quantization_bit else shape.parameters * shape.dtype_bytes
     if setup.zero:
         return _deepspeed(shape, setup, trainable, gpus, loaded, reference)
     width = 2 if setup.pure_bf16 else 4
@@ -81,11 +83,12 @@ def model_states(shape: Shape, setup: Setup, trainable: Trainable, gpus: int) ->
     if setup.optimizer in ("galore", "apollo"):
         optimizer = _low_rank_bytes(shape, setup, trainable)
     cast = setup.precision != "fp32" and not setup.pure_bf16
+    layerwise = setup.values.get(f"{setup.optimizer}_layerwise") is True and setup.optimizer in ("galore", "apollo")
     return States(
         frozen=loaded + reference,
         trained=trained,
         adapter=width * trainable.adapter,
-        gradients=width * count,
+        gradients=width * (trainable.largest if layerwise else count),  # layerwise: each is used and freed at once
         step_gradients=0,
         optimizer=optimizer,
         step_extra=width * count if setup.optimizer == "adamw_torch" else 0,  # its foreach form; the default is fused

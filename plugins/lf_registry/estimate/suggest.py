@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..paths import base_root
-from ..recipes import Recipe
+from ..recipes import Recipe, names
 from .gpus import COUNTS, Gpu
 from .memory import GIB, Memory, estimate_memory
 from .setup import Setup, read_setup
@@ -65,29 +65,69 @@ def suggest(shape: Shape, recipe: Recipe, setup: Setup, gpus: int, gpu: Gpu, len
 
 
 def _candidates(setup: Setup, gpus: int) -> Iterator[tuple[str, ...]]:
-    batches = [_smaller_batch(setup, size) for size in _halves(setup.batch, 1)]
+    batches = [_smaller_batch(setup, size) for size in _divisors(setup.batch)]
+    evaluated = ("per_device_eval_batch_size=1",) if setup.eval_batch > 1 else ()
     checkpointing = () if setup.checkpointing else ("disable_gradient_checkpointing=false",)
-    can_split = not setup.quantization_bit and not setup.pure_bf16
+    can_split = _takes_zero3(setup)
     zero3 = _zero_file("ds_z3.json") if can_split and (setup.zero is None or setup.zero.stage < 3) and gpus > 1 else ()
     offloaded = setup.zero is not None and setup.zero.offload_parameters and setup.zero.offload_optimizer
-    offload = _zero_file("ds_z3_offload.json") if can_split and not offloaded else ()
+    offload = _zero_file("ds_z3_offload.json") if can_split and not offloaded and _has_cpu_form(setup) else ()
     qlora = ()
-    if setup.method == "lora" and not setup.quantization_bit:
+    if setup.method == "lora" and not setup.quantization_bit and _takes_quantization(setup):
         qlora = ("quantization_bit=4", *(("deepspeed=null",) if setup.zero else ()))
     shorter = [(f"cutoff_len={size}",) for size in _halves(setup.cutoff, _SHORTEST)]
     yield ()
-    yield from batches
-    for single in (checkpointing, zero3, offload, qlora):
-        if single:
-            yield single
-    yield from shorter
+    for single in filter(None, (evaluated, *batches, checkpointing, zero3, offload, qlora, *shorter)):
+        yield single
+        if evaluated and single is not evaluated:
+            yield (*single, *evaluated)
     smallest = batches[-1] if batches else ()
     for sharing in ((), zero3, offload, qlora):
         if sharing or (smallest and checkpointing):
-            yield (*smallest, *checkpointing, *sharing)
+            yield (*smallest, *evaluated, *checkpointing, *sharing)
     for cut in shorter:
         for sharing in ((), zero3, offload, qlora):
-            yield (*smallest, *checkpointing, *sharing, *cut)
+            yield (*smallest, *evaluated, *checkpointing, *sharing, *cut)
+
+
+def _takes_zero3(setup: Setup) -> bool:
+    """Whether LLaMA-Factory starts the recipe under ZeRO-3 (hparams/parser.py refuses the others)."""
+    values = setup.values
+    refused = ("use_unsloth", "use_kt", "predict_with_generate", "pissa_init", "use_galore", "use_apollo", "use_badam")
+    return not setup.quantization_bit and not setup.pure_bf16 and not any(values.get(key) is True for key in refused)
+
+
+def _has_cpu_form(setup: Setup) -> bool:
+    """Whether offloading has the optimizer's form for the CPU, which DeepSpeed makes of PyTorch's Adam alone."""
+    return setup.optimizer.startswith("adamw_torch")
+
+
+def _takes_quantization(setup: Setup) -> bool:
+    """Whether LLaMA-Factory takes the recipe with a quantized model (hparams/parser.py, ``_verify_model_args``)."""
+    values = setup.values
+    adapters = values.get("adapter_name_or_path")
+    several = isinstance(adapters, str | list) and len(names(adapters)) > 1
+    refused = ("pissa_init", "resize_vocab", "create_new_adapter")
+    return not several and not any(values.get(key) is True for key in refused)
+
+
+def effects(overrides: tuple[str, ...]) -> list[str]:
+    """What a change does to the result, one sentence each; a micro-batch with its accumulation does nothing to it."""
+    said = {
+        "cutoff_len=": "a shorter cutoff_len cuts longer rows off, and what is cut is not learned",
+        "quantization_bit=": "4-bit weights are rounded: the result differs a little, and each step is slower",
+        "fp16=": "fp16 has a smaller range than bf16: watch the loss",
+    }
+    return [text for start, text in said.items() if any(item.startswith(start) for item in overrides)]
+
+
+def _divisors(batch: int) -> list[int]:
+    """Smaller and smaller micro-batches that divide the batch, so that as many rows make a step as before."""
+    found = []
+    while batch > 1:
+        batch //= next((prime for prime in range(2, min(batch, 1000) + 1) if batch % prime == 0), batch)
+        found.append(batch)
+    return found
 
 
 def _halves(value: int, least: int) -> list[int]:

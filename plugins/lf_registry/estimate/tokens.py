@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,8 @@ from ..dataset_info import FILE_NAME, read_dataset_info
 from ..errors import UserError, WrongUsage
 from ..recipes import Recipe, names
 from ..templates import load_templates
+from .token_check import read_check, scaled
+from .token_files import read_rows, texts
 
 #: Tokens a character, fitted to our Korean datasets with the Llama 3 tokenizer: 0.96 a syllable; English has about four
 #: letters a token. Other tokenizers differ by up to a half.
@@ -29,7 +31,7 @@ class DatasetTokens:
     Attributes:
         lengths: one a training row; empty when the rows could not be counted.
         eval_lengths: one a row of the held-out set.
-        longest: tokens of the longest training row when that is known exactly, else None.
+        longest: tokens of the longest row, held-out ones included, when that is known exactly, else None.
         exact: whether a tokenizer counted them.
         source: where the figures come from, one sentence.
         notes: what is missing.
@@ -68,58 +70,26 @@ def tokens_of(recipe: Recipe, *, tokens: int | None = None, check: Path | None =
     cutoff = recipe.values.get("cutoff_len", 2048)
     cutoff = cutoff if isinstance(cutoff, int) and cutoff > 0 else 2048
     if check is not None:
-        return _from_check(check, cutoff)
+        result = DatasetTokens(exact=True, source=f"counted by `lf-registry check` ({check})")
+        read_check(check, recipe, cutoff, result)
+        _hold_out(result, recipe.values.get("val_size"))
+        return result
     found = _from_files(recipe, cutoff)
     if tokens is not None:
         if tokens <= 0:
             raise WrongUsage(f"--tokens needs a number above 0, not {tokens}")
         if found.lengths:
-            factor = tokens / found.tokens
-            found.lengths = [max(1, min(cutoff, round(length * factor))) for length in found.lengths]
+            rows = len(found.lengths)
+            if not rows <= tokens <= rows * cutoff:
+                raise WrongUsage(
+                    f"--tokens {tokens}: {rows} rows have from {rows} to {rows * cutoff} tokens an epoch, because "
+                    f"cutoff_len is {cutoff}"
+                )
+            found.lengths = scaled(found.lengths, tokens, cutoff)
             found.source = f"{len(found.lengths)} rows counted in the files, {tokens:,} tokens an epoch from --tokens"
         else:
             found.notes.append("--tokens gives the tokens, but the rows cannot be counted: no steps and no time")
     return found
-
-
-def _from_check(path: Path, cutoff: int) -> DatasetTokens:
-    try:
-        datasets = json.loads(path.read_text(encoding="utf-8"))["datasets"]
-        result = DatasetTokens(exact=True, source=f"counted by `lf-registry check` ({path})")
-        for dataset in datasets:
-            rows, tokens = int(dataset["kept"]), dataset["tokens"]
-            if tokens is None:
-                raise UserError(
-                    f"{path}: dataset {dataset['name']}: has no tokens, because the check had no tokenizer",
-                    hint="run `lf-registry check` where the model's tokenizer is, or leave --check out",
-                )
-            spread = _spread(dataset.get("lengths"), rows, int(tokens), cutoff)
-            (result.lengths if dataset.get("split", "train") == "train" else result.eval_lengths).extend(spread)
-            if dataset.get("split", "train") == "train" and dataset.get("lengths"):
-                result.longest = max(result.longest or 0, min(cutoff, int(dataset["lengths"]["maximum"])))
-        return result
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"{path}: is not what `lf-registry check --json` prints ({type(error).__name__}: {error})",
-            hint=f"lf-registry check RECIPE --json > {path}",
-        ) from None
-
-
-def _spread(lengths: dict[str, Any] | None, rows: int, tokens: int, cutoff: int) -> list[int]:
-    """Turn a histogram into one length a row, scaled so that their sum is ``tokens``."""
-    if not rows:
-        return []
-    middles: list[float] = []
-    if lengths and lengths.get("counts"):
-        edges = lengths["edges"]
-        for low, high, count in zip(edges, edges[1:], lengths["counts"], strict=False):
-            middles += [min((low + high) / 2, cutoff)] * int(count)
-    if len(middles) != rows or not sum(middles):
-        middles = [tokens / rows] * rows
-    factor = tokens / sum(middles)
-    return [max(1, min(cutoff, round(middle * factor))) for middle in middles]
 
 
 def _from_files(recipe: Recipe, cutoff: int) -> DatasetTokens:
@@ -138,60 +108,43 @@ def _from_files(recipe: Recipe, cutoff: int) -> DatasetTokens:
     info = read_dataset_info(Path(folder))
     whole = True
     for name, target in listed:
-        rows = _rows(name, info.get(name), Path(folder), result.notes)
+        rows = read_rows(name, info.get(name), Path(folder), result.notes)
         whole = whole and (rows is not None or target is not result.lengths)
         most = values.get("max_samples")
         for row in (rows or [])[: most if isinstance(most, int) and most > 0 else None]:
-            texts = list(_texts(row))
+            parts = texts(row)
             has_system = _has_system(row)
-            length = sum(_estimated(text) + PER_MESSAGE for text in texts) + (0 if has_system else persona)
+            length = sum(_estimated(text) + PER_MESSAGE for text in parts) + (0 if has_system else persona)
             target.append(max(1, min(cutoff, round(length))))
     if not whole:
         result.lengths.clear()
         result.notes.append("not all rows can be counted, so there is no time and no cost")
-    _split(result, values.get("val_size"))
+    if whole and not result.lengths:
+        result.notes.append("the dataset has no rows, so there is no time and no cost")
+    _hold_out(result, values.get("val_size"))
     return result
 
 
-def _split(result: DatasetTokens, size: Any) -> None:
-    """``val_size``: a share or a number of rows that are evaluated instead of trained on."""
-    if isinstance(size, int | float) and not isinstance(size, bool) and size > 0 and result.lengths:
-        count = min(round(size if size >= 1 else size * len(result.lengths)), len(result.lengths) - 1)
-        if count > 0:
-            every = len(result.lengths) / count
-            held = {int(index * every) for index in range(count)}
-            result.eval_lengths += [length for i, length in enumerate(result.lengths) if i in held]
-            result.lengths = [length for i, length in enumerate(result.lengths) if i not in held]
+def _hold_out(result: DatasetTokens, size: Any) -> None:
+    """``val_size``: a share or a number of rows that are evaluated instead of trained on.
 
-
-def _rows(name: str, entry: dict[str, Any] | None, folder: Path, notes: list[str]) -> list[Any] | None:
-    if entry is None or "file_name" not in entry:
-        notes.append(f"dataset {name}: " + ("is not a local file" if entry else f"is not in {folder / FILE_NAME}"))
-        return None
-    path = folder / entry["file_name"]
-    if not path.is_file() or path.suffix not in (".json", ".jsonl"):
-        notes.append(f"dataset {name}: only JSON and JSONL files are counted, {path} is not one that is here")
-        return None
+    Raises:
+        UserError: nothing would be left to train on.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".jsonl" or not text.lstrip().startswith("["):
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        else:
-            rows = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})", hint="lf-registry check RECIPE") from None
-    wanted = set((entry.get("columns") or {}).values()) or None
-    return [{key: row[key] for key in row if not wanted or key in wanted} for row in rows if isinstance(row, dict)]
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value] if value else []
-    if isinstance(value, list):
-        return [text for part in value for text in _texts(part)]
-    if isinstance(value, dict):
-        return [text for key, part in value.items() if key not in ("role", "from") for text in _texts(part)]
-    return []
+        size = 0.0 if isinstance(size, bool) else float(size or 0)
+    except (TypeError, ValueError):
+        return
+    rows = len(result.lengths)
+    if not size > 0 or not rows:
+        return
+    count = int(size) if size > 1 else math.ceil(size * rows)  # as `datasets.train_test_split` rounds
+    if count >= rows:
+        raise UserError(f"val_size: {size:g} holds out all of the {rows} rows, so nothing is trained on")
+    every = rows / count
+    held = {int(index * every) for index in range(count)}
+    result.eval_lengths += [length for i, length in enumerate(result.lengths) if i in held]
+    result.lengths = [length for i, length in enumerate(result.lengths) if i not in held]
 
 
 def _has_system(row: Any) -> bool:

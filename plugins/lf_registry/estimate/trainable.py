@@ -107,6 +107,8 @@ def _adapter(shape: Shape, setup: Setup) -> Trainable:
     targets: list[Part] = []
     problems: list[str] = []
     key = "lora_target" if setup.method == "lora" else "oft_target"
+    if not setup.lora_target and not setup.additional_target:
+        problems.append(f"{key}: is empty, so nothing is trained; lora_target: all reaches every linear layer")
     for name in setup.lora_target:
         found = [part for full, part in linear.items() if name in ("all", full) or full.endswith("." + name)]
         outside = [part for part in (shape.embedding, shape.head) if part.name.split(".")[-1] == name]

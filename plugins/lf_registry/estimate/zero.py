@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def read_zero(value: Any, where: str) -> Zero:
     name, content = where, value
     if isinstance(value, str):
         text = value
+        if not value.strip():
+            raise UserError(f"{where}: is empty; name a DeepSpeed file, or delete the key")
         if not value.lstrip().startswith("{"):
             name = value
             try:
@@ -76,7 +79,7 @@ def _read_section(section: dict[str, Any], content: dict[str, Any], name: str) -
         value = section.get(key, default)
         if value == "auto":
             return None
-        if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
             problems.append(f'{name}: zero_optimization.{key}: needs a number above 0 or "auto", is {value!r}')
             return default
         return int(value)
