@@ -16,6 +16,8 @@ pytest_plugins = ("broken_recipes", "html_page", "model_folders", "tensor_files"
 
 # Tests never reach for a network, and a user's own settings do not change what they see.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1")
+# Two test processes on two cores: more threads than that only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 for variable in (
     "LF_REGISTRY_PATH",
     "LF_REGISTRY_DISABLE",

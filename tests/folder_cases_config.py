@@ -23,7 +23,12 @@ BROKEN = {
     "no model type": ("llama", edit("config.json", model_type=None), "no-model-type", '"model_type": "llama"'),
     "wrong model type": ("llama", edit("config.json", model_type="lama"), "unknown-model-type", "did you mean 'llama'"),
     "config refused": ("llama", edit("config.json", hidden_size="many"), "bad-config", "hidden_size"),
-    "model impossible": ("llama", edit("config.json", num_attention_heads=5), "bad-config", "attention heads (5)"),
+    "model impossible": (
+        "llama",
+        edit("config.json", num_attention_heads=5, head_dim=None),
+        "bad-config",
+        "attention heads (5)",
+    ),
     "code missing": ("llama", edit("config.json", auto_map=REMOTE), "missing-code", "modeling_own.py"),
     "eos out of range": (
         "llama",

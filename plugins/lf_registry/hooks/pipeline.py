@@ -13,18 +13,19 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
-# What LLaMA-Factory says while it loads is for a training's log; the check has its own words.
-os.environ.setdefault("LLAMAFACTORY_VERBOSITY", "ERROR")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-from llamafactory.data import loader
-from llamafactory.data.converter import get_dataset_converter
-from llamafactory.data.parser import DatasetAttr, get_dataset_list
-from llamafactory.data.processor.processor_utils import infer_seqlen
-from llamafactory.data.template import TEMPLATES, Template, get_template_and_fix_tokenizer
-from llamafactory.extras.constants import IGNORE_INDEX
-from llamafactory.hparams import parser
-from transformers.training_args import ParallelMode
+# What the two say while they load is for a training's log; the check has its own words. The environment is given back,
+# because a process that is started from here may be a training.
+_LEVELS = {"LLAMAFACTORY_VERBOSITY": "ERROR", "TRANSFORMERS_VERBOSITY": "error"}
+_QUIET = {name: os.environ.get(name, level) for name, level in _LEVELS.items()}
+with patch.dict(os.environ, _QUIET):
+    from llamafactory.data import loader
+    from llamafactory.data.converter import get_dataset_converter
+    from llamafactory.data.parser import DatasetAttr, get_dataset_list
+    from llamafactory.data.processor.processor_utils import infer_seqlen
+    from llamafactory.data.template import TEMPLATES, Template, get_template_and_fix_tokenizer
+    from llamafactory.extras.constants import IGNORE_INDEX
+    from llamafactory.hparams import parser
+    from transformers.training_args import ParallelMode
 
 __all__ = ["IGNORE_INDEX", "TEMPLATES", "Arguments", "Encoder", "Template", "infer_seqlen"]
 
@@ -52,6 +53,7 @@ _DATA_KEYS = frozenset(item.name for item in fields(parser.DataArguments)) | {
 def _any_machine() -> Iterator[None]:
     """Let LLaMA-Factory parse a recipe for a GPU on a machine that has none, as one process of several would."""
     with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, _QUIET))
         for module in ("transformers.training_args", parser.__name__):
             stack.enter_context(patch(f"{module}.is_torch_bf16_gpu_available", return_value=True))
         mode = PropertyMock(return_value=ParallelMode.DISTRIBUTED)
