@@ -18,6 +18,7 @@ from unittest.mock import PropertyMock, patch
 _LEVELS = {"LLAMAFACTORY_VERBOSITY": "ERROR", "TRANSFORMERS_VERBOSITY": "error"}
 _QUIET = {name: os.environ.get(name, level) for name, level in _LEVELS.items()}
 with patch.dict(os.environ, _QUIET):
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from llamafactory.data import loader
     from llamafactory.data.converter import get_dataset_converter
     from llamafactory.data.parser import DatasetAttr, get_dataset_list
@@ -59,6 +60,18 @@ def _any_machine() -> Iterator[None]:
         mode = PropertyMock(return_value=ParallelMode.DISTRIBUTED)
         stack.enter_context(patch.object(parser.TrainingArguments, "parallel_mode", mode))
         yield
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """No progress bars of the ``datasets`` library, which shows them in a log file too."""
+    hidden = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not hidden:
+            enable_progress_bars()
 
 
 def refusal(values: Mapping[str, Any]) -> str | None:
@@ -131,8 +144,9 @@ class Arguments:
             # A random part of the rows (num_samples) would give them other numbers in every run.
             whole = replace(attributes, num_samples=None)
             data = replace(self.data, streaming=False)
-            with patch.object(loader, "align_dataset", lambda rows, *_: rows):
-                yield name, attributes, loader._load_single_dataset(whole, self.model, data, self.training)
+            with patch.object(loader, "align_dataset", lambda rows, *_: rows), _no_bars():
+                rows = loader._load_single_dataset(whole, self.model, data, self.training)
+            yield name, attributes, rows
 
     def converter(self, attributes: DatasetAttr) -> Any:
         """LLaMA-Factory's converter of one row to ``_prompt``, ``_response``, ``_system``, ``_tools``."""
