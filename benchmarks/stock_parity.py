@@ -19,7 +19,8 @@ from llamafactory.data.mm_plugin import get_mm_plugin
 
 from conversations import CONVERSATIONS
 from lf_registry.check.parity import Encoded, Parity, conversation
-from lf_registry.hooks.pipeline import IGNORE_INDEX, TEMPLATES, Arguments, Encoder
+from lf_registry.hooks.encoder import Encoder
+from lf_registry.hooks.pipeline import IGNORE_INDEX, TEMPLATES, Arguments
 from tokenizers_for_tests import llama3_tokenizer
 
 

@@ -106,7 +106,8 @@ def test_the_figures_are_those_of_the_training(project, model, name):
 @pytest.mark.parametrize("mask_history", [False, True])
 def test_the_cuts_add_up_to_what_is_left(bundled_texts, template, cutoff, mask_history):
     """The one loop of LLaMA-Factory that the check repeats gives the length that LLaMA-Factory's own gives."""
-    from lf_registry.hooks.pipeline import Arguments, Encoder
+    from lf_registry.hooks.encoder import Encoder
+    from lf_registry.hooks.pipeline import Arguments
     from lf_registry.tiny.model import build_tokenizer
 
     tokenizer = build_tokenizer(bundled_texts[:50])

@@ -49,7 +49,8 @@ def made(bundled_texts, qwen2):
 
 
 def differences(template, tokenizer, arguments, turns, system=""):
-    from lf_registry.hooks.pipeline import IGNORE_INDEX, Encoder
+    from lf_registry.hooks.encoder import Encoder
+    from lf_registry.hooks.pipeline import IGNORE_INDEX
 
     messages = [
         message
@@ -134,7 +135,8 @@ def test_the_usual_conversations(made, kind):
 
 def test_several_rows_at_once_share_the_persona(made):
     """In a batch the persona is tokenized once; equal rows stay equal, and one that differs is found by its number."""
-    from lf_registry.hooks.pipeline import IGNORE_INDEX, Encoder
+    from lf_registry.hooks.encoder import Encoder
+    from lf_registry.hooks.pipeline import IGNORE_INDEX
 
     template, tokenizer, arguments = made["llama3-ironman"]
     encoder, batch = Encoder(arguments, template, tokenizer), []

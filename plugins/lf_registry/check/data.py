@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
-from ..hooks.pipeline import Arguments, Encoder
+from ..hooks.encoder import Encoder
+from ..hooks.pipeline import Arguments
 from ..recipes import names
 from .chunk import Chunk
 from .chunks import chunks

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..hooks.pipeline import IGNORE_INDEX, Encoder
+from ..hooks.encoder import Encoder
+from ..hooks.pipeline import IGNORE_INDEX
 from .chunk import Chunk
 from .parity import Encoded, conversation
 from .samples import sample

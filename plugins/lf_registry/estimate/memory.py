@@ -89,15 +89,22 @@ def estimate_memory(
 def _evaluation(states: States, activations: float, logits: float) -> dict[str, float]:
     """What is there while the held-out set is evaluated: no gradients, but the optimizer's states stay."""
     return {
+        **_fixed(states),
+        "16-bit copies of weights": states.weight_cast,
+        "activations": activations,
+        "logits and loss": logits,
+    }
+
+
+def _fixed(states: States) -> dict[str, float]:
+    """What is there all the time."""
+    return {
         "frozen weights": states.frozen,
         "trained weights": states.trained,
         "adapter": states.adapter,
         "optimizer states": states.optimizer,
         "gathered weights": states.gathered,
         "communication buckets": states.buckets,
-        "16-bit copies of weights": states.weight_cast,
-        "activations": activations,
-        "logits and loss": logits,
     }
 
 
@@ -111,14 +118,7 @@ def _moments(
 
     Gradients from earlier micro-batches are there during the forward pass only when they are accumulated.
     """
-    fixed = {
-        "frozen weights": states.frozen,
-        "trained weights": states.trained,
-        "adapter": states.adapter,
-        "optimizer states": states.optimizer,
-        "gathered weights": states.gathered,
-        "communication buckets": states.buckets,
-    }
+    fixed = _fixed(states)
     earlier = setup.accumulation > 1 or (setup.zero is not None and setup.zero.stage >= 2)
     accumulated = states.gradients if earlier else 0
     width = 4 if states.weight_cast else 2  # of a gradient
