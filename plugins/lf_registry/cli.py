@@ -99,6 +99,7 @@ def persona(
     print(f"next: edit templates/{name}.yaml and fill datasets/{name}.json, then:")
     if root != Path():
         print(f"  cd {root}")
+    print(f"  lf-registry check recipes/{name}_lora.yaml")
     print(f"  llamafactory-cli train recipes/{name}_lora.yaml")
 
 

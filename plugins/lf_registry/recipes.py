@@ -35,6 +35,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UserError: the file is missing or not YAML, or an override is not ``key=value``.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name one of the recipes in it")
     if not path.is_file():
         known = {str(recipe) for recipe in known_recipes()}
         raise UserError(f"{path}: there is no such recipe; {did_you_mean(str(path), known, kind='recipes')}")

@@ -45,7 +45,10 @@ def column_findings(where: str, attributes: Any, rows: Any) -> Iterator[Finding]
                 "missing-column",
                 where,
                 f"its entry says that {key!r} is in column {column!r}, which the file does not have; {known}",
-                f'correct "columns" of the entry in dataset_info.json, for example {{"{key}": "..."}}',
+                'these are rows of the alpaca format: take "formatting" and "tags" out of the entry, and write '
+                '"columns": {"prompt": "instruction", "response": "output"}'
+                if key == "messages" and {"instruction", "output"} <= set(rows.column_names)
+                else f'correct "columns" of the entry in dataset_info.json, for example {{"{key}": "..."}}',
             )
     for column, key in _USUAL.items():
         if column in rows.column_names and column not in mapped.values() and key not in unused and key not in mapped:

@@ -62,6 +62,8 @@ class _Check:
         self._training = Seen()
         self.attributes: dict[str, Any] = {}
         self.rows, self.started = 0, time.perf_counter()
+        if previews and tokens.tokenizer is None:
+            report.not_checked.append("the preview: it needs the tokenizer")
 
     def split(self, split: Literal["train", "eval"], key: str) -> None:
         """Check the datasets of ``dataset:`` or ``eval_dataset:``; LLaMA-Factory reads one that is named twice once."""

@@ -58,7 +58,7 @@ def _why_messages(messages: Any, attributes: Any) -> str:
     if unknown:
         return (
             f"its roles are {', '.join(map(repr, unknown))}; its entry in dataset_info.json expects "
-            f"{attributes.user_tag!r} and {attributes.assistant_tag!r}: "
-            'add "tags": {"user_tag": "...", "assistant_tag": "..."} to it'
+            f"{attributes.user_tag!r} and {attributes.assistant_tag!r}: correct the row or, when all rows are so, "
+            'write "user_tag" and "assistant_tag" into "tags" of the entry'
         )
     return "its messages do not go user, assistant, user, assistant to the end"

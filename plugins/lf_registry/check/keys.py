@@ -130,7 +130,9 @@ def _wrong_type(key: Key, value: Any) -> tuple[str, str] | None:
         return f"{shown} is a text, and any text counts as true", f"write `{key.name}: true` or `{key.name}: false`"
     if kind == "str" and allowed & {"int", "float"}:
         wanted = "a whole number" if "int" in allowed else "a number"
-        return f"{shown} is a text; LLaMA-Factory does not make {wanted} of it and stops later", "write it unquoted"
+        return f"{shown} is a text; LLaMA-Factory does not make {wanted} of it and stops later", _as_number(
+            value, wanted
+        )
     if kind == "float" and "int" in allowed:
         whole = f"`{key.name}: {int(value)}`" if math.isfinite(value) and value == int(value) else "a whole number"
         return f"{shown} has a decimal point or an exponent, and a whole number is needed", f"write {whole}"
@@ -139,6 +141,14 @@ def _wrong_type(key: Key, value: Any) -> tuple[str, str] | None:
     wanted = " or ".join(sorted(_WORDS[name] for name in allowed & _PLAIN))
     fix = f"write `{key.name}: '{value}'`" if "str" in allowed and kind in ("int", "float") else f"give it {wanted}"
     return f"{shown} is {_WORDS.get(kind, kind)}, and {wanted} is needed", fix
+
+
+def _as_number(text: str, wanted: str) -> str:
+    try:
+        float(text)
+    except ValueError:
+        return f"write {wanted}, with a point and not a comma: 1.5"
+    return "write it unquoted"
 
 
 _PLAIN = {"int", "float", "bool", "str", "list", "dict"}

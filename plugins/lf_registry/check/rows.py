@@ -11,8 +11,11 @@ from .chunk import Chunk, Key
 from .drops import is_dropped, why_dropped
 from .encoding import RowEncoding
 from .parity import Encoded, Parity
+from .tally import Tally
 from .texts import text_problems
 
+#: In LLaMA-Factory's own identity dataset, for its user to fill in.
+_PLACE_HOLDER = re.compile(r"\{\{\s*(?:name|author)\s*\}\}")
 #: What else makes two rows different when their messages are the same.
 _CONTEXT = ("_system", "_tools", "_images", "_videos", "_audios")
 
@@ -97,18 +100,30 @@ class RowCheck:
                 found.setdefault(code, excerpt)
         for code, excerpt in found.items():
             problems.add(code, number, excerpt)
-        if self._stage == "sft" and any(
-            message["role"] == "assistant" and isinstance(message["content"], str) and not message["content"].strip()
-            for message in messages
-        ):
-            problems.add("empty-answer", number)
+        self._look(problems, number, row, messages)
+        wrong = next(((i, m) for i, m in enumerate(messages, 1) if not isinstance(m["content"], str)), None)
         encoded = None
-        if self._encoding is None:
+        if wrong is not None:
+            kind = "nothing" if wrong[1]["content"] is None else type(wrong[1]["content"]).__name__
+            problems.add("row-fails", number, f"message {wrong[0]} ({wrong[1]['role']}) must be text, is {kind}")
+        elif self._encoding is None:
             chunk.kept += 1
         else:
             preview = self._dataset if number in self.previews else None
             encoded = self._encoding.add(chunk, number, row, preview)
         return "\x1f".join(contents), encoded
+
+    def _look(self, problems: Tally, number: int, row: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:
+        """Messages that say nothing, or that nobody finished."""
+        empty = {m["role"] for m in messages if isinstance(m["content"], str) and not m["content"].strip()}
+        if self._stage == "sft" and "assistant" in empty:
+            problems.add("empty-answer", number)
+        if self._stage != "pt" and "user" in empty:
+            problems.add("empty-question", number)
+        if self._stage == "rm" and row["_response"][0]["content"] == row["_response"][1]["content"]:
+            problems.add("same-answers", number)
+        if found := next((m["content"] for m in messages if _PLACE_HOLDER.search(str(m["content"]))), None):
+            problems.add("placeholder", number, f"{found:.60}")
 
 
 def _key(row: Mapping[str, Any], contents: list[str], *, answered: bool) -> Key:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..paths import roots
 from ..recipes import Recipe, check_names
 from . import (
     rules_data,
     rules_deepspeed,
     rules_distribution,
+    rules_folders,
     rules_hardware,
     rules_hub,
     rules_method,
@@ -43,7 +46,21 @@ def names(values: dict[str, Any], recipe: Recipe) -> Iterator[Finding]:
                 continue  # a wrong type has been reported
             if not separator or key not in ("template", "dataset", "deepspeed"):
                 key, message = ("dataset" if "template" not in said.split(":")[0] else "template"), said
-            yield error(recipe, "not-found", key, message, problems.hint or "correct it")
+            yield error(recipe, "not-found", key, message, _what_to_do(key, message))
+
+
+def _what_to_do(key: str, message: str) -> str:
+    if "still empty" in message:
+        return "fill the file with examples, or: lf-registry convert SOURCE --name NAME"
+    if "so no dataset is known" in message:
+        here = Path("dataset_info.json").is_file()
+        return "write `dataset_dir: .`" if here else "set `dataset_dir:` to the folder that holds dataset_info.json"
+    if key == "deepspeed":
+        known = next(
+            (file for root in roots() for file in sorted((root.path / "recipes" / "deepspeed").glob("*.json"))), None
+        )
+        return f"name a file that exists, for example {known}" if known else "name a file that exists"
+    return f"lf-registry list {key}s"
 
 
 #: Every rule, in the order in which a person would read a recipe.
@@ -55,6 +72,7 @@ RULES: tuple[Rule, ...] = (
     *rules_method.RULES,
     *rules_distribution.RULES,
     *rules_no_effect.RULES,
+    *rules_folders.RULES,
     *rules_model.RULES,
     *rules_data.RULES,
     *rules_quantization.RULES,

@@ -26,6 +26,14 @@ def packing(values: Values, recipe: Recipe) -> Iterator[Finding]:
             "the examples that share a sequence see each other: an answer is learned with a stranger's text before it",
             "write `neat_packing: true` instead: the same saving, with the examples kept apart",
         )
+    if stage(values) in ("rm", "dpo", "kto", "ppo") and is_on(values, "packing"):
+        yield warning(
+            recipe,
+            "no-effect",
+            "packing",
+            f"with `stage: {stage(values)}` LLaMA-Factory packs nothing, and only takes one token off cutoff_len",
+            "remove it",
+        )
     if is_on(values, "neat_packing") and values.get("packing") is False:
         yield warning(
             recipe,

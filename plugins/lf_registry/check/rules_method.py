@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..recipes import Recipe
-from .facts import error, get, is_on, method, stage, zero_stage
+from .facts import error, get, is_on, method, number, stage, zero_stage
 from .report import Finding
 
 Values = dict[str, Any]
@@ -65,6 +65,21 @@ def optimizers(values: Values, recipe: Recipe) -> Iterator[Finding]:
             "it trains all weights, so that LLaMA-Factory refuses it with LoRA",
             "set `finetuning_type: full`, or remove it",
         )
+    for name in ("galore", "apollo"):
+        layerwise = f"{name}_layerwise"
+        if (
+            f"use_{name}" in on
+            and is_on(values, layerwise)
+            and (number(values, "gradient_accumulation_steps") or 1) > 1
+        ):
+            yield error(
+                recipe,
+                "incompatible",
+                layerwise,
+                "it updates each layer at once, so that gradients cannot be accumulated; LLaMA-Factory stops after it "
+                "has loaded the model",
+                "set `gradient_accumulation_steps: 1`",
+            )
     if get(values, "deepspeed") and set(on) & {"use_galore", "use_apollo"}:
         yield error(
             recipe, "incompatible", on[0], "GaLore and APOLLO do not work with DeepSpeed", "remove `deepspeed:`"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..files import is_dir
 from ..recipes import read_recipe
 from .report import Finding, Report
 from .rules import check_recipe
+from .rules_folders import is_no_hub_id, named_models
 
 #: Findings about these keys mean that the data cannot be read as the training would read it.
 _NEEDED_FOR_DATA = frozenset(
@@ -52,12 +54,10 @@ def _check_model(report: Report) -> None:
     """The model and the adapter, where they are folders on this machine."""
     from .checkpoint import check_model_folder
 
-    folders = [
-        report.values.get("model_name_or_path"),
-        *str(report.values.get("adapter_name_or_path") or "").split(","),
-    ]
-    for folder in folders:
-        if isinstance(folder, str) and folder and Path(folder).is_dir():
+    for key, folder in named_models(report.values):
+        if key != "model_name_or_path" and not is_dir(folder) and not is_no_hub_id(folder):
+            report.not_checked.append(f"{key}: {folder} is no folder here, so it is taken as a model of the Hub")
+        if is_dir(folder):
             findings, notes = check_model_folder(Path(folder))
             report.add(findings)
             report.not_checked += notes

@@ -31,6 +31,15 @@ KINDS: dict[str, Kind] = {
     "empty-answer": Kind(
         "error", "{rows} train{s} the model to answer with nothing: an answer is empty", "fill it in, or delete it"
     ),
+    "empty-question": Kind("warning", "{rows} ask{s} nothing: a question is empty", "fill it in, or delete the rows"),
+    "placeholder": Kind(
+        "warning",
+        "{rows} still contain{s} the place holders {{{{name}}}} or {{{{author}}}}",
+        "put the real names there, as data/README.md of LLaMA-Factory says for its identity dataset",
+    ),
+    "same-answers": Kind(
+        "warning", "{rows} teach{es} nothing: the chosen answer is the rejected one", "delete the rows, or correct them"
+    ),
     "nothing-trained": Kind(
         "error", "{rows} train{s} on nothing: no token has a label", "raise cutoff_len, or shorten the prompt"
     ),
@@ -62,7 +71,7 @@ KINDS: dict[str, Kind] = {
     "mojibake": Kind(
         "warning",
         "{rows} contain{s} text that was decoded with the wrong encoding",
-        "read the source again with its encoding: lf-registry convert SOURCE --encoding cp949",
+        "read the source again; convert finds out its encoding: lf-registry convert SOURCE --name NAME",
     ),
     "broken-hangul": Kind(
         "warning",
@@ -150,7 +159,9 @@ class Tally:
             if code in self.entries:
                 entry = self.entries[code]
                 words = {"rows": f"{entry.count} rows" if entry.count > 1 else "1 row"}
-                message = kind.message.format(**words, s="" if entry.count > 1 else "s")
+                message = kind.message.format(
+                    **words, s="" if entry.count > 1 else "s", es="" if entry.count > 1 else "es"
+                )
                 severity: Severity = "warning" if code in milder else kind.severity
                 rows, details = tuple(entry.rows), tuple(entry.details)
                 yield Finding(severity, code, where, message, fixes.get(code, kind.fix), rows, entry.count, details)

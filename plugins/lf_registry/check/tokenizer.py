@@ -48,7 +48,7 @@ class Tokens:
             where = f"{report.recipe}: template"
             report.add([Finding("error", "template-refused", where, str(error), "lf-registry list templates")])
             return cls(None, None, None, [], ours=False)
-        report.add(_new_tokens(arguments, tokenizer, template, size, report.recipe))
+        report.add(_new_tokens(arguments, tokenizer, template, size, report))
         named = arguments.data.template is not None
         return cls(tokenizer, processor, template, _control(template, tokenizer), hasattr(template, "jinja"), named)
 
@@ -82,8 +82,11 @@ def _control(template: Template | None, tokenizer: Any) -> list[str]:
     return tokens
 
 
-def _new_tokens(arguments: Arguments, tokenizer: Any, template: Template, size: int, recipe: str) -> Iterator[Finding]:
+def _new_tokens(
+    arguments: Arguments, tokenizer: Any, template: Template, size: int, report: Report
+) -> Iterator[Finding]:
     """The template's stop tokens have to be in the vocabulary, and each token has to have a row in the embedding."""
+    recipe, quantized = report.recipe, report.values.get("quantization_bit") is not None
     new = [tokenizer.convert_ids_to_tokens(i) for i in range(size, len(tokenizer))]
     if new and not arguments.model.resize_vocab:
         rows = _embedding_rows(arguments)
@@ -95,8 +98,9 @@ def _new_tokens(arguments: Arguments, tokenizer: Any, template: Template, size: 
                 f"the template {arguments.data.template!r} adds {', '.join(map(repr, new))} to the tokenizer, and the "
                 "model has no embedding for it"
                 + ("" if rows is None else f" ({len(tokenizer)} tokens, {rows} embeddings)"),
-                "use the template that the model was trained with, or set resize_vocab: true and "
-                "additional_target: embed_tokens,lm_head",
+                "use the template that the model was trained with"
+                # LLaMA-Factory cannot resize the embedding of quantized weights.
+                + ("" if quantized else ", or set resize_vocab: true and additional_target: embed_tokens,lm_head"),
             )
         else:
             yield Finding(

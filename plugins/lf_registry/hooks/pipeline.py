@@ -6,6 +6,7 @@ Nothing is re-implemented: a check that does not run the code that trains would 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
@@ -55,6 +56,7 @@ def _any_machine() -> Iterator[None]:
     """Let LLaMA-Factory parse a recipe for a GPU on a machine that has none, as one process of several would."""
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, _QUIET))
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
         for module in ("transformers.training_args", parser.__name__):
             stack.enter_context(patch(f"{module}.is_torch_bf16_gpu_available", return_value=True))
         mode = PropertyMock(return_value=ParallelMode.DISTRIBUTED)
