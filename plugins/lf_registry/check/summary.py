@@ -49,8 +49,8 @@ class Summary:
         report.tokens, report.trained_tokens = int(lengths.sum()), int(trained.sum())
         report.cut_rows = int((lengths < whole).sum())
         report.lost_tokens = int((whole - lengths).clip(min=0).sum())
-        # `higher`, so that p99 is a length that a row has, and cutting there keeps at least 99 % of the rows whole.
-        quantiles = numpy.quantile(whole, [0, 0.5, 0.95, 0.99, 1], method="higher")
+        # The smallest length that a row has and that keeps at least that share of the rows whole.
+        quantiles = numpy.quantile(whole, [0, 0.5, 0.95, 0.99, 1], method="inverted_cdf")
         width = max(1, -(-(int(whole.max()) - int(whole.min()) + 1) // _CLASSES))
         edges = numpy.arange(int(whole.min()), int(whole.max()) + width + 1, width)
         counts, _ = numpy.histogram(whole, bins=edges)
