@@ -10,7 +10,8 @@ from ..errors import WrongUsage
 from ..files import json_text
 from ..recipes import read_recipe
 from .disk import parse_size
-from .gpus import load_gpus, parse_gpus
+from .gpu_names import parse_gpus
+from .gpus import load_gpus
 from .measured import compare, print_comparisons
 from .report import print_table, result_lines, subject_lines
 from .run import Row, all_rows, as_json, read_subject, result_of, row_of
