@@ -27,7 +27,7 @@ def smaller_disk(subject: Subject, result: Result, size: float) -> tuple[str, ..
 
 
 def _refused(subject: Subject) -> bool:
-    """Whether Transformers' Trainer refuses ``save_only_model``: it cannot load the best of such checkpoints."""
+    """Whether the Trainer refuses ``save_only_model``: under DeepSpeed it cannot load the best of such checkpoints."""
     return subject.setup.zero is not None and subject.setup.values.get("load_best_model_at_end") is True
 
 
