@@ -15,7 +15,8 @@ from lf_registry.estimate.command import estimate
 from lf_registry.estimate.configs import BUNDLED, load_shape
 from lf_registry.estimate.cost import expected_longest, flops_per_token
 from lf_registry.estimate.disk import parse_size
-from lf_registry.estimate.gpus import load_gpus, parse_gpus
+from lf_registry.estimate.gpu_names import parse_gpus
+from lf_registry.estimate.gpus import load_gpus
 from lf_registry.estimate.memory import GIB, estimate_memory
 from lf_registry.estimate.run import all_rows, read_subject, row_of
 from lf_registry.estimate.setup import read_setup

@@ -10,7 +10,8 @@ import yaml
 
 from lf_registry.errors import UserError, WrongUsage
 from lf_registry.estimate.configs import BUNDLED, load_shape
-from lf_registry.estimate.gpus import load_gpus, parse_gpus
+from lf_registry.estimate.gpu_names import parse_gpus
+from lf_registry.estimate.gpus import load_gpus
 from lf_registry.estimate.measured import compare
 from lf_registry.estimate.report import result_lines
 from lf_registry.estimate.run import read_subject, result_of, row_of

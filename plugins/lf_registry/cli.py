@@ -185,7 +185,9 @@ def estimate(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe.", show_default=False)
     ] = None,
-    gpus: Annotated[str | None, typer.Option(help="A count and a type: 2xA100-80GB.")] = None,
+    gpus: Annotated[
+        str | None, typer.Option(help="A count and a type: 2xA100-80GB, or what nvidia-smi prints.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every GPU type and count, cheapest first.")] = False,
     as_data: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     tokens: Annotated[int | None, typer.Option(help="Tokens of one epoch, when they are known.")] = None,

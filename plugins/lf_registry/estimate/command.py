@@ -10,9 +10,11 @@ from ..errors import WrongUsage
 from ..files import json_text
 from ..recipes import read_recipe
 from .disk import parse_size
-from .gpus import load_gpus, parse_gpus
+from .disk_change import disk_lines, smaller_disk
+from .gpu_names import parse_gpus
+from .gpus import load_gpus
 from .measured import compare, print_comparisons
-from .report import print_table, result_lines, subject_lines
+from .report import print_lines, print_table, result_lines, subject_lines
 from .run import Row, all_rows, as_json, read_subject, result_of, row_of
 
 #: Rows, one a type, of the short table, which is printed when no GPUs are asked for.
@@ -66,18 +68,14 @@ def estimate(
         plain = as_json(subject, result, rows)
         if size is not None:
             plain["disk_fits"] = not full
+            plain["disk_suggestion"] = list(smaller_disk(subject, result, size)) if full else None
         print(json_text(plain), end="")
     else:
-        print("\n".join(subject_lines(subject)))
+        print_lines(subject_lines(subject))
         if rows:
             print()
             print_table(rows if everything else _short(rows))
-        print("\n".join(result_lines(result, subject)))
-        if size is not None:
-            what = "is more than" if full else "fits in"
-            print(f"disk: {result.disk.total / 1e9:.1f} GB {what} the {size / 1e9:.1f} GB of --disk")
-            if full:
-                print("  next: save_total_limit=1, or save_only_model=true (such a checkpoint cannot be resumed)")
+        print_lines(result_lines(result, subject) + (disk_lines(subject, result, size) if size is not None else []))
     return int(not chosen.fits or full)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..network import stay_offline_without_network
 from .shapes import Shape, read_shape
 
 #: Only the keys that matter, one file a model: ``<organization>--<name>.json``.
@@ -63,18 +63,23 @@ def find_config(model: str, *, revision: str | None = None, cache_dir: str | Non
 
 def _from_hub(model: str, revision: str | None, cache_dir: str | None) -> Path:
     """Take config.json from the cache, else download that one file of about a kilobyte."""
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     hint = (
         f"hf download {model} config.json    (where there is a network; `hf auth login` first, if it is behind a "
         "licence), or name a folder that has its config.json"
     )
+    offline = constants.HF_HUB_OFFLINE
     try:
         cached = try_to_load_from_cache(model, "config.json", cache_dir=cache_dir, revision=revision)
         if isinstance(cached, str):
             return Path(cached)
-        return Path(hf_hub_download(model, "config.json", revision=revision, cache_dir=cache_dir))
+        # Asked once, instead of huggingface_hub's half minute of retries; only here, where the Hub is needed.
+        here = offline or stay_offline_without_network()
+        return Path(
+            hf_hub_download(model, "config.json", revision=revision, cache_dir=cache_dir, local_files_only=here)
+        )
     except HFValidationError:
         reason = "is neither a folder nor an id on the Hugging Face Hub (organization/name)"
     except HfHubHTTPError as error:
@@ -85,10 +90,9 @@ def _from_hub(model: str, revision: str | None, cache_dir: str | None) -> Path:
             404: "is not on the Hugging Face Hub, or has no config.json",
         }.get(status, f"could not be read from the Hugging Face Hub ({type(error).__name__})")
     except (OSError, ValueError, TypeError) as error:
-        offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-        reason = "is not in the Hub's cache here, and " + (
-            "HF_HUB_OFFLINE is set" if offline else f"the Hub cannot be reached ({type(error).__name__})"
-        )
+        cause = "" if isinstance(error, LocalEntryNotFoundError) else f" ({type(error).__name__})"
+        why = "HF_HUB_OFFLINE is set" if offline else f"the Hub cannot be reached{cause}"
+        reason = f"is not in the Hub's cache here, and {why}"
     raise UserError(f"model_name_or_path: {model} {reason}", hint=hint)
 
 

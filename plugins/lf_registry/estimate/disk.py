@@ -82,6 +82,6 @@ def _kept(setup: Setup, cost: Cost | None) -> int:
 def parse_size(text: str) -> float:
     """Read ``200GB`` as bytes. Raises: WrongUsage."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
-    if not match or match[2].upper() not in _UNITS:
-        raise WrongUsage(f"--disk {text!r}: write a size such as 200GB or 1TB")
+    if not match or match[2].upper() not in _UNITS or not float(match[1]) > 0:
+        raise WrongUsage(f"--disk {text!r}: write a size above 0, such as 200GB or 1TB")
     return float(match[1]) * _UNITS[match[2].upper()]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, WrongUsage, did_you_mean
+from ..errors import UserError, did_you_mean
 from ..registry import read_yaml
 
 GPUS_FILE = Path(__file__).with_name("gpus.yaml")
 COUNTS = (1, 2, 4, 8)
 _NUMBERS = ("memory_gib", "tflops", "bandwidth", "utilization")
 _KEYS = (*_NUMBERS, "bf16", "dollars")
-#: People write a card's name in more than one way.
-_SHORT = {"A100": "A100-80GB", "H100": "H100-80GB-SXM", "H100-80GB": "H100-80GB-SXM", "V100": "V100-32GB"}
 
 
 @dataclass(frozen=True)
@@ -90,24 +87,3 @@ def _wrong(entry: dict[str, Any]) -> list[str]:
     if not isinstance(entry.get("bf16"), bool):
         problems.append(f"bf16: needs true or false, is {entry.get('bf16')!r}")
     return problems
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).lower()
-
-
-def parse_gpus(text: str, known: dict[str, Gpu]) -> tuple[int, Gpu]:
-    """Read ``2xA100-80GB`` (or ``A100-80GB`` for one).
-
-    Raises:
-        WrongUsage: no such GPU, with the names that were probably meant, or no such form.
-    """
-    match = re.fullmatch(r"\s*(?:([0-9]+)\s*[xX*×]\s*)?(\S.*?)\s*", text)
-    if not match or (match[1] is not None and not 1 <= int(match[1]) <= 1024):
-        raise WrongUsage(f"--gpus {text!r}: write a count and a type, for example 2xA100-80GB")
-    wanted = match[2]
-    names = {_plain(short): name for short, name in _SHORT.items()} | {_plain(name): name for name in known}
-    found = names.get(_plain(wanted)) or names.get(_plain(f"RTX-{wanted}"))
-    if found is None:
-        raise WrongUsage(f"--gpus: {match[2]!r} is not known; {did_you_mean(wanted, known, kind='GPUs')}")
-    return int(match[1] or 1), known[found]

@@ -7,12 +7,16 @@ from .memory import Memory
 from .setup import Setup
 from .shapes import Shape
 
+#: GPUs that one machine has at most, as they are rented.
+MACHINE = 8
 _KNOWN_OPTIMIZERS = ("adam", "sgd", "lion", "rmsprop", "adagrad", "ademamix", "adafactor", "galore", "apollo", "muon")
 
 
-def notes_for(shape: Shape, setup: Setup, memory: Memory) -> list[str]:
+def notes_for(shape: Shape, setup: Setup, memory: Memory, gpus: int = 1) -> list[str]:
     """List what a reader of the estimate has to know about this recipe."""
-    return [text for applies, text in (*_model(shape, setup), *_method(setup), *_places(setup, memory)) if applies]
+    return [
+        text for applies, text in (*_model(shape, setup), *_method(setup), *_places(setup, memory, gpus)) if applies
+    ]
 
 
 def _model(shape: Shape, setup: Setup) -> list[tuple[object, str]]:
@@ -80,9 +84,14 @@ def _method(setup: Setup) -> list[tuple[object, str]]:
     ]
 
 
-def _places(setup: Setup, memory: Memory) -> list[tuple[object, str]]:
+def _places(setup: Setup, memory: Memory, gpus: int) -> list[tuple[object, str]]:
     zero = setup.zero
     return [
+        (
+            gpus > MACHINE,
+            f"{gpus} GPUs are several machines of at most {MACHINE}: the network between them is not modelled, so "
+            "count on more time and money; start one torchrun on each (NNODES, NODE_RANK, MASTER_ADDR)",
+        ),
         (
             setup.quantization_bit and zero and zero.stage == 3,
             "ZeRO-3 does not split quantized weights: every GPU is counted with all of them",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from .cost import Cost
 from .memory import GIB
 from .run import Result, Row, Subject
-from .suggest import Suggestion, effects
+from .suggest import Suggestion, effects, is_tight
 
 _GB = 1e9
-#: Above this share of a GPU's memory a fit is called tight: the overheads are assumed, not measured.
-_TIGHT = 0.92
+#: Longer lines are hard to read, however wide the terminal is.
+_WIDEST = 100
 
 
 def subject_lines(subject: Subject) -> list[str]:
@@ -40,7 +40,7 @@ def result_lines(result: Result, subject: Subject) -> list[str]:
     """One choice of GPUs: memory with its parts, time, money, disk, and what to change."""
     row = result.row
     memory, room = row.memory, row.gpu.memory_gib
-    tight = " (tight: try it before you count on it)" if memory.total > _TIGHT * room * GIB else ""
+    tight = " (tight: try it before you count on it)" if row.tight else ""
     verdict = (
         f"fits{tight}" if row.fits else f"DOES NOT FIT ({row.why_not})" if row.why_not == "no bf16" else "DOES NOT FIT"
     )
@@ -97,15 +97,16 @@ def _change_lines(suggestion: Suggestion | None, result: Result, subject: Subjec
     if suggestion:
         gib = suggestion.memory.total / GIB
         host = f", and {suggestion.memory.host / GIB:.0f} GiB of main memory" if suggestion.memory.host else ""
-        tight = ", tight" if gib > _TIGHT * result.row.gpu.memory_gib else ""
+        tight = ", tight" if is_tight(suggestion.memory, result.row.gpu) else ""
         lines.append(f"it fits with ({gib:.1f} GiB a GPU{host}{tight}):")
         lines.append(f"  llamafactory-cli train {subject.recipe.path} {' '.join(suggestion.overrides)}")
         lines += [f"  {text}" for text in effects(suggestion.overrides)]
     else:
         lines.append("no change of the recipe that was tried makes it fit on this GPU")
     if result.elsewhere:
-        count, gpu = result.elsewhere
-        lines.append(f"unchanged it fits on {count}x{gpu.name}, the cheapest an hour (as of {gpu.as_of})")
+        count, gpu, close = result.elsewhere
+        how = "tight everywhere, the cheapest an hour" if close else "the cheapest an hour that is not tight"
+        lines.append(f"unchanged it fits on {count}x{gpu.name}, {how} (as of {gpu.as_of})")
     return lines
 
 
@@ -125,10 +126,40 @@ def print_table(rows: list[Row]) -> None:
             f"{row.gpu.memory_gib:.1f}",
             f"{cost.hours:.2f}" if cost else "-",
             f"{cost.dollars:.2f}" if cost and cost.dollars is not None else "-",
-            row.why_not or "fits",
+            row.why_not or ("fits, tight" if row.tight else "fits"),
         )
     console = Console(soft_wrap=True, highlight=False)
     console.width = max(console.width, 80)  # a figure that is cut is worse than a line that wraps
     console.print(table)
+    print_lines([_legend(rows)])
+
+
+def _legend(rows: list[Row]) -> str:
+    """What the table's prices are, and what its dashes mean."""
+    if any(row.cost is None for row in rows):  # which does not depend on the GPU
+        return "- : the number of rows is not known, so there is no time and no price; the fewest GPUs come first"
     dates = sorted({row.gpu.as_of for row in rows if row.gpu.dollars is not None})
-    print(f"prices as of {', '.join(dates)}, on demand, check before you rent; - : no price known, give --prices FILE")
+    parts = [f"prices as of {', '.join(dates)}, on demand, check before you rent"] if dates else []
+    if any(row.gpu.dollars is None for row in rows):
+        parts.append("- : no price known, give --prices FILE")
+    return "; ".join(parts)
+
+
+def print_lines(lines: list[str]) -> None:
+    """Print lines, wrapped at words to the terminal's width (80 in a pipe); a command stays in one piece."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    width = min(console.width, _WIDEST)
+    for line in lines:
+        start = len(line) - len(line.lstrip())
+        if "llamafactory-cli " in line or not line:
+            print(line)
+            continue
+        first, *more = Text(line, overflow="fold").wrap(console, width)
+        print(first.plain.rstrip())
+        indent = " " * (start + 2)
+        rest = Text(line[len(first.plain) :].lstrip(), overflow="fold")
+        for part in rest.wrap(console, max(width - len(indent), 10)) if more else ():
+            print(f"{indent}{part.plain.rstrip()}")

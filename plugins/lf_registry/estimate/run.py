@@ -16,7 +16,7 @@ from .memory import GIB, Memory, estimate_memory
 from .notes import notes_for
 from .setup import Setup, read_setup
 from .shapes import Shape
-from .suggest import Suggestion, fits, other_gpus, suggest
+from .suggest import Suggestion, fits, is_tight, other_gpus, suggest
 from .tokens import DatasetTokens, tokens_of
 
 
@@ -42,6 +42,11 @@ class Row:
     why_not: str
 
     @property
+    def tight(self) -> bool:
+        """Whether it fits with next to nothing left."""
+        return self.fits and is_tight(self.memory, self.gpu)
+
+    @property
     def dollars(self) -> float:
         """For sorting: GPUs without a price come last."""
         return self.cost.dollars if self.cost and self.cost.dollars is not None else float("inf")
@@ -54,7 +59,7 @@ class Result:
     row: Row
     disk: Disk
     suggestion: Suggestion | None = None
-    elsewhere: tuple[int, Gpu] | None = None
+    elsewhere: tuple[int, Gpu, bool] | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -82,9 +87,9 @@ def row_of(subject: Subject, gpus: int, gpu: Gpu) -> Row:
 
 
 def all_rows(subject: Subject, known: dict[str, Gpu]) -> list[Row]:
-    """Every type and count, those that fit first, cheapest first."""
+    """Every type and count, those that fit first, cheapest first; without prices fewest and smallest GPUs first."""
     rows = [row_of(subject, count, gpu) for gpu in known.values() for count in COUNTS]
-    return sorted(rows, key=lambda row: (not row.fits, row.dollars, row.gpus, row.memory.total, row.gpu.name))
+    return sorted(rows, key=lambda row: (not row.fits, row.dollars, row.gpus, row.gpu.memory_gib, row.gpu.name))
 
 
 def result_of(subject: Subject, row: Row, known: dict[str, Gpu]) -> Result:
@@ -93,7 +98,7 @@ def result_of(subject: Subject, row: Row, known: dict[str, Gpu]) -> Result:
     change = None if row.fits else suggest(shape, subject.recipe, setup, row.gpus, row.gpu, longest)
     elsewhere = None if row.fits else other_gpus(shape, setup, known, longest, 1)
     disk = estimate_disk(shape, setup, row.cost)
-    return Result(row, disk, change, elsewhere, notes_for(shape, setup, row.memory))
+    return Result(row, disk, change, elsewhere, notes_for(shape, setup, row.memory, row.gpus))
 
 
 def as_json(subject: Subject, result: Result | None, rows: list[Row]) -> dict[str, Any]:
@@ -129,6 +134,7 @@ def _row_json(row: Row) -> dict[str, Any]:
     return {
         "gpus": f"{row.gpus}x{row.gpu.name}",
         "fits": row.fits,
+        "tight": row.tight,
         "why_not": row.why_not or None,
         "memory_bytes": round(memory.total),
         "gpu_memory_bytes": round(row.gpu.memory_gib * GIB),

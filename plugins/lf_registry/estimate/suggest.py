@@ -16,6 +16,8 @@ from .shapes import Shape
 
 #: Below this a conversation rarely fits.
 _SHORTEST = 512
+#: Above this share of a GPU's memory a fit is called tight: the overheads are assumed, not measured.
+_TIGHT = 0.92
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Suggestion:
 def fits(memory: Memory, setup: Setup, gpu: Gpu) -> bool:
     """Whether a GPU has the memory and the number type."""
     return memory.total <= gpu.memory_gib * GIB and (gpu.bf16 or setup.precision != "bf16")
+
+
+def is_tight(memory: Memory, gpu: Gpu) -> bool:
+    """Whether so little of a GPU's memory is left that a fit has to be tried before one counts on it."""
+    return memory.total > _TIGHT * gpu.memory_gib * GIB
 
 
 def change(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
@@ -153,14 +160,23 @@ def _zero_file(name: str) -> tuple[str, ...]:
 
 def other_gpus(
     shape: Shape, setup: Setup, known: dict[str, Gpu], length: int | None, at_least: int
-) -> tuple[int, Gpu] | None:
-    """The cheapest GPUs (an hour) on which a recipe fits as it is, from ``at_least`` of them up."""
+) -> tuple[int, Gpu, bool] | None:
+    """The cheapest GPUs (an hour) on which a recipe fits as it is, from ``at_least`` of them up.
+
+    Returns:
+        Count, GPU, and whether it is tight there: only when it is tight wherever it fits.
+    """
     found = []
     for count in COUNTS:
         if count < at_least:
             continue
         memory = estimate_memory(shape, setup, count, length)
         found += [
-            (count * gpu.dollars, count, gpu) for gpu in known.values() if gpu.dollars and fits(memory, setup, gpu)
+            (is_tight(memory, gpu), count * gpu.dollars, count, gpu)
+            for gpu in known.values()
+            if gpu.dollars and fits(memory, setup, gpu)
         ]
-    return min(found, key=lambda item: item[:2])[1:] if found else None
+    if not found:
+        return None
+    tight, _, count, gpu = min(found, key=lambda item: item[:3])
+    return count, gpu, tight
