@@ -60,7 +60,9 @@ def test_what_does_not_fit_exits_with_1_and_says_what_to_type():
     result = run("recipes/ironman_lora.yaml", "--gpus", "1xRTX-4090", "cutoff_len=4096")
     assert result.exit_code == 1
     assert "DOES NOT FIT" in result.output
-    assert "llamafactory-cli train recipes/ironman_lora.yaml per_device_train_batch_size=" in result.output
+    assert (
+        "llamafactory-cli train recipes/ironman_lora.yaml cutoff_len=4096 per_device_train_batch_size=" in result.output
+    )
 
 
 def test_the_estimate_imports_no_torch(python):

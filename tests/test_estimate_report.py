@@ -182,7 +182,9 @@ def test_a_small_volume_gets_a_change_that_fits_it_or_its_size():
     for more in ((limited,), (weights,), both):
         size = total(*more)
         lines = disk(f"{size + 0.01:.2f}GB")
-        assert f"  next: llamafactory-cli train {RECIPE} {' '.join(more)}" in lines
+        changed = {change.partition("=")[0] for change in more}
+        kept = [change for change in typed[3:] if change.partition("=")[0] not in changed]
+        assert f"  next: llamafactory-cli train {' '.join([RECIPE, *kept, *more])}" in lines
         assert run(*typed, *more, "--disk", f"{size + 0.01:.2f}GB").exit_code == 0
     assert lines[-1] == "  a checkpoint of save_only_model cannot be resumed"
     assert disk(f"{total(*both) - 0.1:.2f}GB")[-1] == f"  next: rent a volume of at least {int(total()) + 1} GB"
@@ -251,3 +253,10 @@ def test_lines_wrap_at_words_and_commands_do_not(monkeypatch, columns, gpus):
     monkeypatch.setenv("COLUMNS", "10000")
     text = " ".join(run(*typed).output.split())
     assert " ".join(" ".join(lines).split()) == text
+
+
+def test_a_suggested_command_keeps_what_was_typed():
+    """Copied, it has to be the run that was estimated."""
+    output = run("recipes/ironman_lora.yaml", "run_name=두 단어", "cutoff_len=4096", "--gpus", "RTX-4090").output
+    line = next(line for line in output.splitlines() if "llamafactory-cli train" in line)
+    assert "recipes/ironman_lora.yaml 'run_name=두 단어' cutoff_len=4096 " in line

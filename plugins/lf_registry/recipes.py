@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,18 @@ class Recipe:
     Attributes:
         path: the file.
         values: key -> value, as LLaMA-Factory's parser will get them.
+        overrides: the ``key=value`` texts that were applied.
     """
 
     path: Path
     values: dict[str, Any]
+    overrides: tuple[str, ...] = ()
+
+    def train_command(self, *changes: str) -> str:
+        """The command that trains this recipe with further changes, ready to copy."""
+        changed = {change.partition("=")[0] for change in changes}
+        kept = [override for override in self.overrides if override.partition("=")[0] not in changed]
+        return shlex.join(["llamafactory-cli", "train", str(self.path), *kept, *changes])
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -58,7 +67,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             first = str(error).strip().splitlines()[0]
             raise WrongUsage(f"{text!r} is not YAML behind the equals sign ({first}); put it into quotes") from None
     merged = OmegaConf.merge(OmegaConf.load(path), changes)
-    return Recipe(path, OmegaConf.to_container(merged))  # type: ignore[arg-type]
+    return Recipe(path, OmegaConf.to_container(merged), tuple(overrides))  # type: ignore[arg-type]
 
 
 def known_recipes() -> list[Path]:

@@ -40,7 +40,7 @@ def disk_lines(subject: Subject, result: Result, size: float) -> list[str]:
     overrides = smaller_disk(subject, result, size)
     if not overrides:
         return [*lines, f"  next: rent a volume of at least {math.ceil(total / 1e9)} GB"]
-    lines.append(f"  next: llamafactory-cli train {subject.recipe.path} {' '.join(overrides)}")
+    lines.append(f"  next: {subject.recipe.train_command(*overrides)}")
     if _MODEL_ONLY in overrides:
         lines.append("  a checkpoint of save_only_model cannot be resumed")
     return lines

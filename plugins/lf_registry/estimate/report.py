@@ -99,7 +99,7 @@ def _change_lines(suggestion: Suggestion | None, result: Result, subject: Subjec
         host = f", and {suggestion.memory.host / GIB:.0f} GiB of main memory" if suggestion.memory.host else ""
         tight = ", tight" if is_tight(suggestion.memory, result.row.gpu) else ""
         lines.append(f"it fits with ({gib:.1f} GiB a GPU{host}{tight}):")
-        lines.append(f"  llamafactory-cli train {subject.recipe.path} {' '.join(suggestion.overrides)}")
+        lines.append(f"  {subject.recipe.train_command(*suggestion.overrides)}")
         lines += [f"  {text}" for text in effects(suggestion.overrides)]
     else:
         lines.append("no change of the recipe that was tried makes it fit on this GPU")
