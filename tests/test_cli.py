@@ -44,6 +44,8 @@ def test_help_is_quick_and_imports_nothing_heavy(python):
         ["list", "--help"],
         ["show", "template", "--help"],
         ["convert", "--help"],
+        ["check", "--help"],
+        ["estimate", "--help"],
         ["new", "persona", "--help"],
     ],
 )

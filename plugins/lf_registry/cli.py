@@ -149,7 +149,7 @@ def convert(
 @app.command()
 def check(
     recipe: Annotated[str, typer.Argument(help="A LLaMA-Factory training recipe.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As in training.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="As in training.")] = None,
     data: Annotated[bool, typer.Option("--data/--no-data", help="Also check model, template and data.")] = True,
     preview: Annotated[int, typer.Option(min=0, help="Show so many rows, with what is trained on.")] = 0,
     ids: Annotated[bool, typer.Option("--ids", help="With --preview: the token ids too.")] = False,
@@ -183,7 +183,7 @@ def check(
 def estimate(
     recipe: Annotated[Path | None, typer.Argument(help="A training recipe.", show_default=False)] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of the recipe.", show_default=False)
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes of the recipe.", show_default=False)
     ] = None,
     gpus: Annotated[
         str | None, typer.Option(help="A count and a type: 2xA100-80GB, or what nvidia-smi prints.")
