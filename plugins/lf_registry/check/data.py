@@ -74,7 +74,7 @@ class _Check:
     def _dataset(self, name: str, split: Literal["train", "eval"], seen: Seen) -> None:
         report, where = self._report, f"dataset {name}"
         try:
-            ((_, attributes, rows),) = self._arguments.datasets([name])
+            attributes, rows = self._arguments.dataset(name)
         except Exception as error:  # `datasets` and LLaMA-Factory raise many kinds; each means it cannot be read
             finding = load_failure(name, error, self._arguments.data.dataset_dir)
             report.add([finding]) if finding else report.not_checked.append(f"{where}: {error}")

@@ -136,19 +136,18 @@ class Arguments:
         with patch.dict(TEMPLATES, {name: deepcopy(TEMPLATES[name])} if name in TEMPLATES else {}):
             return get_template_and_fix_tokenizer(tokenizer, self.data)
 
-    def datasets(self, names: list[str]) -> Iterator[tuple[str, DatasetAttr, Any]]:
-        """Load each dataset as LLaMA-Factory does, but whole and with its rows as they stand in the file.
+    def dataset(self, name: str) -> tuple[DatasetAttr, Any]:
+        """Load a dataset as LLaMA-Factory does, but whole and with its rows as they stand in the file.
 
-        Yields:
-            (name, LLaMA-Factory's attributes, the ``datasets.Dataset``).
+        Returns:
+            (LLaMA-Factory's attributes, the ``datasets.Dataset``).
         """
-        for name, attributes in zip(names, get_dataset_list(names, self.data.dataset_dir), strict=True):
-            # A random part of the rows (num_samples) would give them other numbers in every run.
-            whole = replace(attributes, num_samples=None)
-            data = replace(self.data, streaming=False)
-            with patch.object(loader, "align_dataset", lambda rows, *_: rows), _no_bars():
-                rows = loader._load_single_dataset(whole, self.model, data, self.training)
-            yield name, attributes, rows
+        (attributes,) = get_dataset_list([name], self.data.dataset_dir)
+        # A random part of the rows (num_samples) would give them other numbers in every run.
+        whole = replace(attributes, num_samples=None)
+        data = replace(self.data, streaming=False)
+        with patch.object(loader, "align_dataset", lambda rows, *_: rows), _no_bars():
+            return attributes, loader._load_single_dataset(whole, self.model, data, self.training)
 
     def converter(self, attributes: DatasetAttr) -> Any:
         """LLaMA-Factory's converter of one row to ``_prompt``, ``_response``, ``_system``, ``_tools``."""
