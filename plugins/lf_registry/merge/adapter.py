@@ -72,7 +72,7 @@ class Experts:
 
     Attributes:
         module: the module that holds the parameter.
-        depth: how many PEFT wrappers stand inside this one; 0 is the innermost.
+        depth: how many PEFT wrappers stand around this one; 0 is the outermost.
         a, b: A is [r * experts, dim 1 of the parameter], B is [dim 2, r * experts].
     """
 
@@ -106,7 +106,12 @@ _LORA = re.compile(r"^(?P<module>.+?)(?P<nest>(?:\.base_layer)*)\.lora_(?P<which
 _EMBEDDING = re.compile(r"^(?P<module>.+)\.lora_embedding_(?P<which>[AB])$")
 _MAGNITUDE = re.compile(r"^(?P<module>.+)\.lora_magnitude_vector(?:\.weight)?$")
 _TOKENS = re.compile(r"^(?P<module>.+)\.token_adapter\.trainable_tokens_delta$")
-_SAVED = re.compile(r"^(?P<module>.+?)(?:\.token_adapter)?(?P<base>\.base_layer)?\.(?P<kind>weight|bias)$")
+#: A saved parameter. PEFT also writes what its wrappers hold when the vocabulary was resized: ``original_module`` is the
+#: model's own parameter, ``modules_to_save`` repeats the trained one.
+_SAVED = re.compile(
+    r"^(?P<module>.+?)(?:\.token_adapter)?(?P<wrapped>\.base_layer|\.original_module|\.modules_to_save)?"
+    r"\.(?P<kind>weight|bias)$"
+)
 
 
 def read_adapter(folder: Path) -> Adapter:
@@ -159,9 +164,11 @@ def _changes(folder: Path, config: dict[str, Any], parts: dict[str, Part]) -> tu
             else:
                 tokens.append(Tokens(match["module"], part, indices))
         elif match := _SAVED.match(name):
-            own = match["base"] is None and any(match["module"].endswith(module) for module in saved)
+            own = match["wrapped"] is None and any(match["module"].endswith(module) for module in saved)
             own = own and not config.get("ensure_weight_tying")
-            replaced.append(Replace(f"{match['module']}.{match['kind']}", part, own))
+            plain = f"{match['module']}.{match['kind']}"
+            if match["wrapped"] != ".modules_to_save" or PREFIX + plain not in parts:
+                replaced.append(Replace(plain, part, own))
         else:
             problems.append(f"{part.path}: tensor {key!r} belongs to nothing that a LoRA adapter changes")
     lora = [change for module, group in found.items() for change in _lora(folder, config, module, group, problems)]
@@ -170,7 +177,8 @@ def _changes(folder: Path, config: dict[str, Any], parts: dict[str, Part]) -> tu
     problems += _not_saved(folder, config, replaced)
     if problems:
         raise UserError(problems, hint="save the adapter again from its training, or train it again")
-    return (*replaced, *lora, *tokens)
+    shared_first = sorted(replaced, key=lambda change: isinstance(change, Replace) and change.own)
+    return (*shared_first, *lora, *tokens)
 
 
 def _lora(

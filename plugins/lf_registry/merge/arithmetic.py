@@ -140,6 +140,8 @@ def _linear(operation: AddDelta) -> Callable[[torch.Tensor, int, Scratch], torch
             delta = torch.mm(b[first : first + rows], a, out=scratch.get("delta", rows, width))
         if scaling != 1.0:
             delta.mul_(scaling)
+        if operation.embedding:
+            delta = delta.to(values.dtype)
         return add_rounded(values, delta, scratch)
 
     return step

@@ -30,7 +30,7 @@ def expert_operations(
     if len(ordered) > 1 and not set(ordered) <= set(_ORDER):
         unknown = ", ".join(sorted(set(ordered) - set(_ORDER)))
         return [], f"{adapter.folder / FILE}: target_parameters: the order of {unknown} in its module is not known"
-    key = f"{change.module}.{ordered[change.depth]}"
+    key = f"{change.module}.{ordered[len(ordered) - 1 - change.depth]}"
     slices = names.slices(key)
     if not slices:
         return [], (

@@ -18,6 +18,7 @@ class AddDelta:
         scaling: the factor.
         transposed: W is stored [in, out].
         magnitude: DoRA's norms, [out].
+        embedding: PEFT rounds an embedding's delta to W's type before it adds it.
     """
 
     a: Part
@@ -25,6 +26,7 @@ class AddDelta:
     scaling: float
     transposed: bool = False
     magnitude: Part | None = None
+    embedding: bool = False
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ class _State:
             bias = self._target(adapter, f"{change.module}.bias", change.bias)
             if bias is not None:
                 self._add(bias, AddVector(change.bias, change.scaling))
-        self._add(tensor, AddDelta(change.a, change.b, change.scaling, transposed, change.magnitude))
+        self._add(tensor, AddDelta(change.a, change.b, change.scaling, transposed, change.magnitude, change.embedding))
 
     def _conv1d(self, module: str) -> bool:
         return self.base.config.get("model_type") in _CONV1D_MODELS and module.endswith(_CONV1D_MODULES)
