@@ -130,8 +130,10 @@ def main() -> None:
 def measure(work: Path, options: argparse.Namespace) -> None:
     """Make the models in ``work`` and run everything, interleaved."""
     base, adapter, out = work / "base", work / "adapter", work / "out"
-    make_base(base, options.layers)
-    make_adapter(base, adapter)
+    # In a process of their own: the peak memory of a child counts what its parent had when it was started.
+    make = f"import merge; from pathlib import Path; b = Path({str(base)!r}); merge.make_base(b, {options.layers})"
+    make += f"; merge.make_adapter(b, Path({str(adapter)!r}))"
+    subprocess.run([sys.executable, "-c", make], check=True, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)
     recipe = work / "export.yaml"
     recipe.write_text(EXPORT.format(base=base, adapter=adapter, out=out))
     size = sum(path.stat().st_size for path in base.iterdir())
@@ -154,7 +156,7 @@ def measure(work: Path, options: argparse.Namespace) -> None:
         ]
     print(f"base {size / 1e9:.2f} GB, {options.rounds} interleaved rounds, {options.threads} threads", flush=True)
     for path in base.iterdir():  # warm the cache
-        path.read_bytes()
+        subprocess.run(["cat", str(path)], check=True, stdout=subprocess.DEVNULL)
     seen: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
     for _ in range(options.rounds):
         for name, command in commands.items():

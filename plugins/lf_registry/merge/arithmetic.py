@@ -19,6 +19,8 @@ from .operations import AddDelta, AddExpert, AddVector, Operation, OutTensor, Re
 
 #: No piece has fewer rows, unless the tensor has fewer.
 FEWEST_ROWS = 32
+#: How many threads torch uses when nobody says. It matters for the last bit of matrices with less than ``FEWEST_ROWS``.
+_THREADS = torch.get_num_threads()
 TORCH = {name: getattr(torch, value) for name, value in FLOATS.items()} | {"F64": torch.float64}
 
 
@@ -131,6 +133,8 @@ def add_rounded(values: torch.Tensor, delta: torch.Tensor, scratch: Scratch) -> 
 
 def _linear(operation: AddDelta) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
     a, b, scaling = load(operation.a), load(operation.b), operation.scaling
+    if min(a.shape[1], b.shape[0]) < FEWEST_ROWS:
+        return _small(operation, _product(b, a))
 
     def step(values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
         rows, width = values.shape
@@ -143,6 +147,26 @@ def _linear(operation: AddDelta) -> Callable[[torch.Tensor, int, Scratch], torch
         if operation.embedding:
             delta = delta.to(values.dtype)
         return add_rounded(values, delta, scratch)
+
+    return step
+
+
+def _product(b: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """``B @ A`` of a matrix with few rows or columns: whole, and with the threads that PEFT would have used."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(_THREADS)
+    try:
+        return b @ a
+    finally:
+        torch.set_num_threads(before)
+
+
+def _small(operation: AddDelta, product: torch.Tensor) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
+    product = (product.T if operation.transposed else product) * operation.scaling
+
+    def step(values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
+        delta = product[first : first + values.shape[0]]
+        return add_rounded(values, delta.to(values.dtype) if operation.embedding else delta, scratch)
 
     return step
 

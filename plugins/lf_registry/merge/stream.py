@@ -20,7 +20,7 @@ from .plan import Plan
 from .work import Copy, Merge, shares, work_of
 
 #: Bytes of a piece that is merged: small enough that its buffers stay in the processor's cache.
-PIECE_BYTES = 512 << 10
+PIECE_BYTES = 1 << 20
 _COPY_BYTES = 8 << 20
 
 
@@ -73,16 +73,23 @@ def write(
         with (folder / shard.file).open("wb") as stream:
             stream.write(shard.header)
             stream.truncate(shard.size)
-    workers = [_Worker(folder, share, piece) for share in shares(list(work_of(plan)), threads)]
+    work = list(work_of(plan))
+    kinds = [[item for item in work if isinstance(item, kind)] for kind in (Copy, Merge)]
+    workers = [_Worker(folder, share, piece) for items in kinds for share in shares(items, threads)]
     stop = threading.Event()
-    with ThreadPoolExecutor(max(1, len(workers))) as pool:
-        running = [pool.submit(worker.run, stop) for worker in workers]
+    with ThreadPoolExecutor(len(workers) + 1) as pool:
+        running = [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Copy)]
+        flusher = pool.submit(_flush, [folder / shard.file for shard in plan.shards], stop)
         try:
+            if kinds[1]:
+                from . import arithmetic  # noqa: F401, importing torch takes a second, in which the kernel copies
+            running += [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Merge)]
             while wait(running, timeout=0.1, return_when="FIRST_EXCEPTION").not_done:
                 progress(sum(worker.done for worker in workers))
                 if any(future.done() and future.exception() for future in running):
                     stop.set()
-            for future in running:
+            stop.set()
+            for future in [*running, flusher]:
                 future.result()
             list(pool.map(_sync, [folder / shard.file for shard in plan.shards]))
         except OSError as error:
@@ -107,6 +114,15 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush(paths: list[Path], stop: threading.Event) -> None:
+    """Send to the disk what is written so far, again and again, so that the last sync has little left to do."""
+    while not stop.wait(0.2):
+        for path in paths:
+            if stop.is_set():
+                return
+            _sync(path)
 
 
 class _Worker:
@@ -190,9 +206,8 @@ class _Worker:
 
 
 def _finite(values: Any) -> bool:
-    """One pass in the cache: NaN makes both ends NaN, infinity is one of them."""
-    low, high = values.aminmax()
-    return bool(low.isfinite() and high.isfinite())
+    """A sum is NaN or infinite when a value is; the reverse is not so for fp16, and then every value is looked at."""
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
 
 
 def _write_all(descriptor: int, view: memoryview, offset: int) -> None:
