@@ -61,7 +61,7 @@ class Rows:
     """
 
     def __init__(self, tensor: OutTensor) -> None:
-        self.dtype = TORCH[tensor.dtype]
+        self.dtype, self.working = TORCH[tensor.dtype], TORCH[tensor.working or tensor.dtype]
         self.width = tensor.shape[-1] if tensor.shape else 1
         self.whole = any(needs_all(operation, self.width) for operation in tensor.operations)
         self.steps = [_step(operation) for operation in tensor.operations]
@@ -77,11 +77,10 @@ class Rows:
         Returns:
             [n, width] in the tensor's type.
         """
-        if values.dtype != self.dtype:
-            values = values.to(self.dtype)
+        values = values.to(self.working)
         for step in self.steps:
             values = step(values, first, scratch)
-        return values
+        return values.to(self.dtype)
 
 
 class Scratch:

@@ -68,6 +68,7 @@ class OutTensor:
         name, dtype, shape: as they stand in its header.
         source: the bytes it starts from, of the base or of an adapter.
         operations: what is done to them, in this order, each rounded to ``dtype``.
+        working: the type in which operations are done, the base's; the result is converted from it at the end.
         trained: the source is an adapter's, so that its values are looked at while they are copied.
     """
 
@@ -76,6 +77,7 @@ class OutTensor:
     shape: tuple[int, ...]
     source: Part
     operations: tuple[Operation, ...] = ()
+    working: str | None = None
     trained: bool = False
 
     @property

@@ -57,8 +57,8 @@ def make_plan(
     Args:
         base: the model.
         adapters: merged one after the other, each onto the result of the one before.
-        dtype: the safetensors name of the result's type; the checkpoint's own types when left out. The base is converted
-            before the deltas are added, as loading it in that type would do.
+        dtype: the safetensors name of the result's type; the checkpoint's own types when left out. The result is
+            converted at the end, as ``llamafactory-cli export`` does it.
         max_shard_size: bytes; files of the base that are larger are split.
 
     Raises:
@@ -87,7 +87,7 @@ class _State:
     def __init__(self, base: Base, dtype: str | None) -> None:
         self.base, self.names = base, Names(base)
         self.tensors = {
-            name: OutTensor(name, dtype if dtype and part.dtype in FLOATS else part.dtype, part.shape, part)
+            name: OutTensor(name, dtype if dtype and part.dtype in FLOATS else part.dtype, part.shape, part, (), part.dtype)
             for name, part in base.parts.items()
         }
         self.tie: Tie | None = find_tie(base)
