@@ -3,8 +3,8 @@
     python benchmarks/merge.py                         # 1.5 B parameters (3 GB), seven interleaved rounds
     python benchmarks/merge.py --layers 88 --no-peft --no-export    # 8 GB: does the memory stay flat?
 
-The base is a Llama with random weights in bf16; the adapter is LoRA r=16 on all linear layers. Every command is a process
-of its own, so that imports count. Needs twelve times the model's size on disk; nothing is kept.
+The base is a Llama with random weights in bf16; the adapter is LoRA r=16 on all linear layers. Every command is a
+process of its own, so that imports count. Needs twelve times the model's size on disk; nothing is kept.
 """
 
 from __future__ import annotations
@@ -166,7 +166,9 @@ def measure(work: Path, options: argparse.Namespace) -> None:
     print(f"{'':24}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{'/ cp -r':>9}{'/ cp; sync':>12}")
     for name, runs in seen.items():
         wall, cpu, peak = (statistics.median(run[i] for run in runs) for i in range(3))
-        ratios = [statistics.median(run[0] / copy[0] for run, copy in zip(runs, seen[kind], strict=True)) for kind in _COPIES]
+        ratios = [
+            statistics.median(run[0] / copy[0] for run, copy in zip(runs, seen[kind], strict=True)) for kind in _COPIES
+        ]
         print(f"{name:24}{wall:8.2f}{cpu:8.2f}{peak:9.0f}{ratios[0]:9.2f}{ratios[1]:12.2f}")
 
 

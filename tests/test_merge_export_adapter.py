@@ -32,7 +32,8 @@ engine.backward(engine(input_ids=ids, labels=ids).loss)
 engine.step()
 engine.save_checkpoint(out + "/checkpoint-1", tag="global_step1")
 with deepspeed.zero.GatheredParameters(trained):
-    state = {name: parameter.detach().float().clone() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    state = {name: parameter.detach().float().clone() for name, parameter in named}
     torch.save(state, out + "/expected.pt")
 """
 

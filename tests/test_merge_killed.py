@@ -32,7 +32,8 @@ def slow(*arguments):
     return read(*arguments)
 arithmetic.read_into = slow
 print("ready", flush=True)
-run.run_merge(Request((sys.argv[1],), Path(sys.argv[2]), base=sys.argv[3]), verify="tensors", overwrite=True, show=False)
+request = Request((sys.argv[1],), Path(sys.argv[2]), base=sys.argv[3])
+run.run_merge(request, verify="tensors", overwrite=True, show=False)
 """
 
 

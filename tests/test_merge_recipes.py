@@ -1,4 +1,4 @@
-"""``lf-registry merge RECIPE`` gives what ``llamafactory-cli export RECIPE`` gives: weights bit for bit, and all around them."""
+"""``lf-registry merge RECIPE`` gives what ``llamafactory-cli export RECIPE`` gives, the weights bit for bit."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_shipped_recipe_gives_the_same_model_with_both_commands(both, path):
     tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (theirs, ours)]
     assert tokenizers[0].chat_template == tokenizers[1].chat_template
     assert tokenizers[0].get_vocab() == tokenizers[1].get_vocab()
-    assert [t.eos_token for t in tokenizers][0] == tokenizers[1].eos_token
+    assert tokenizers[0].eos_token == tokenizers[1].eos_token
     assert tokenizers[1].padding_side == tokenizers[0].padding_side == "left"
     assert (ours / "Modelfile").read_text() == (theirs / "Modelfile").read_text()
     configs = [json.loads((folder / "config.json").read_text()) for folder in (theirs, ours)]
@@ -87,7 +87,9 @@ def test_the_persona_and_a_model_that_loads_without_a_warning(both, caplog):
         model = load(ours)
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
     assert len(model.generation_config.eos_token_id) == 3
-    text = AutoTokenizer.from_pretrained(ours).apply_chat_template([{"role": "user", "content": "안녕"}], tokenize=False)
+    text = AutoTokenizer.from_pretrained(ours).apply_chat_template(
+        [{"role": "user", "content": "안녕"}], tokenize=False
+    )
     assert load_templates()["llama3-ironman"].default_system in text
 
 

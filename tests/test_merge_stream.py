@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from lf_registry.merge import stream
-from lf_registry.merge.checkpoint import read_base
+from lf_registry.merge import stream, worker
+from lf_registry.merge.checkpoint import parts_of, read_base
 from lf_registry.merge.operations import AddDelta, Operation, OutTensor
 from lf_registry.merge.plan import Plan
 from lf_registry.merge.shards import shards
@@ -59,12 +60,8 @@ def test_any_model(tmp_path_factory, model):
         save_file(group, folder / f"model-{k}.safetensors", metadata={"format": "pt"})
         names |= dict.fromkeys(group, f"model-{k}.safetensors")
     (folder / "config.json").write_text("{}")
-    import json
-
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
     base = read_base(folder)
-    from lf_registry.merge.checkpoint import parts_of
-
     parts = parts_of(read_header(folder / "pairs.bin"))
     planned = {}
     for name, part in base.parts.items():
@@ -122,7 +119,7 @@ def test_without_copy_file_range_bytes_are_read_and_written(tmp_path, monkeypatc
     (tmp_path / "a").write_bytes(data)
     source, target = os.open(tmp_path / "a", os.O_RDONLY), os.open(tmp_path / "b", os.O_RDWR | os.O_CREAT)
     done = 0
-    while count := stream.copy_range(source, target, done, done, len(data)):
+    while count := worker.copy_range(source, target, done, done, len(data)):
         done += count
     os.close(source)
     os.close(target)
@@ -159,5 +156,5 @@ def test_a_byte_that_changes_on_the_disk_is_found(bases, tmp_path, broken):
         byte = file.read(1)
         file.seek(place)
         file.write(bytes([byte[0] ^ 1]))
-    with pytest.raises(UserError, match="read back" if broken == "merged" else "copied from"):
+    with pytest.raises(UserError, match="read back" if broken == "merged" else "copied from there"):
         verify_tensors(plan, tmp_path / "out", written, 2)

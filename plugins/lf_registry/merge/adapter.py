@@ -13,76 +13,11 @@ from ..files import is_file
 from ..tensors import read_header
 from .adapter_config import FILE as CONFIG
 from .adapter_config import pattern_value, read_config
+from .changes import Change, Experts, Lora, Replace, Tokens
 from .checkpoint import Part, parts_of
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-
-
-@dataclass(frozen=True)
-class Lora:
-    """A low-rank change of ``module``: ``W + scaling * B @ A``.
-
-    Attributes:
-        module: the module's name in memory.
-        a, b: A is [r, in], B is [out, r]; of an embedding [r, rows] and [width, r].
-        scaling: alpha / r, or alpha / sqrt(r) with rsLoRA.
-        embedding: whether the module is an embedding.
-        magnitude: DoRA's norms, [out], or None.
-        bias: ``lora_bias``, [out], or None.
-    """
-
-    module: str
-    a: Part
-    b: Part
-    scaling: float
-    embedding: bool = False
-    magnitude: Part | None = None
-    bias: Part | None = None
-
-
-@dataclass(frozen=True)
-class Replace:
-    """A parameter that takes the saved values: ``modules_to_save``, ``bias: all``, a resized vocabulary.
-
-    Attributes:
-        parameter: its name in memory.
-        part: the new values.
-        own: whether the module had its own copy while training (``modules_to_save``); otherwise the model's parameter,
-            which a tied layer shares, was saved.
-    """
-
-    parameter: str
-    part: Part
-    own: bool
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Rows of an embedding that are replaced: ``trainable_token_indices``."""
-
-    module: str
-    part: Part
-    indices: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Experts:
-    """A low-rank change of a parameter with one matrix per expert: ``target_parameters``.
-
-    Attributes:
-        module: the module that holds the parameter.
-        depth: how many PEFT wrappers stand around this one; 0 is the outermost.
-        a, b: A is [r * experts, dim 1 of the parameter], B is [dim 2, r * experts].
-    """
-
-    module: str
-    depth: int
-    a: Part
-    b: Part
-
-
-Change = Lora | Replace | Tokens | Experts
 
 
 @dataclass(frozen=True)
@@ -106,8 +41,8 @@ _LORA = re.compile(r"^(?P<module>.+?)(?P<nest>(?:\.base_layer)*)\.lora_(?P<which
 _EMBEDDING = re.compile(r"^(?P<module>.+)\.lora_embedding_(?P<which>[AB])$")
 _MAGNITUDE = re.compile(r"^(?P<module>.+)\.lora_magnitude_vector(?:\.weight)?$")
 _TOKENS = re.compile(r"^(?P<module>.+)\.token_adapter\.trainable_tokens_delta$")
-#: A saved parameter. PEFT also writes what its wrappers hold when the vocabulary was resized: ``original_module`` is the
-#: model's own parameter, ``modules_to_save`` repeats the trained one.
+#: A saved parameter. PEFT also writes what its wrappers hold when the vocabulary was resized: ``original_module`` is
+#: the model's own parameter, ``modules_to_save`` repeats the trained one.
 _SAVED = re.compile(
     r"^(?P<module>.+?)(?:\.token_adapter)?(?P<wrapped>\.base_layer|\.original_module|\.modules_to_save)?"
     r"\.(?P<kind>weight|bias)$"
@@ -138,7 +73,9 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(folder, config, _changes(folder, config, parts), notes)
 
 
-def _changes(folder: Path, config: dict[str, Any], parts: dict[str, Part]) -> tuple[Change, ...]:
+def _changes(  # noqa: PLR0912, one branch for each kind of key
+    folder: Path, config: dict[str, Any], parts: dict[str, Part]
+) -> tuple[Change, ...]:
     found: dict[str, dict[str, Part]] = {}
     replaced: list[Change] = []
     tokens: list[Change] = []
@@ -213,14 +150,14 @@ def _lora(
         problems.append(f"{where}: lora_magnitude_vector and {CONFIG}: use_dora do not fit together")
     if config["use_dora"] and embedding:
         problems.append(
-            f"{folder / CONFIG}: use_dora: DoRA on an embedding ({module}) is not supported: its norms run over the whole "
-            "vocabulary; leave the embedding out of target_modules"
+            f"{folder / CONFIG}: use_dora: DoRA on an embedding ({module}) is not supported: its norms run over the "
+            "whole vocabulary; leave the embedding out of target_modules"
         )
     return [Lora(module, a, b, scaling(config, module, rank), embedding, group.get("m"), group.get("Bbias"))]
 
 
 def scaling(config: dict[str, Any], key: str, rank: int) -> float:
-    """The factor of ``B @ A``: alpha / r, with rsLoRA alpha / sqrt(r). Source: PEFT 0.18, ``LoraLayer.update_layer``."""
+    """The factor of ``B @ A``: alpha / r, with rsLoRA alpha / sqrt(r) (PEFT 0.18, ``LoraLayer.update_layer``)."""
     alpha = pattern_value(config["alpha_pattern"], key, config["lora_alpha"])
     return alpha / math.sqrt(rank) if config["use_rslora"] else alpha / rank
 

@@ -36,7 +36,7 @@ _OTHER_KINDS = {
     "P_TUNING": "it has embeddings of a prompt, no weights of the model",
     "ADAPTION_PROMPT": "it has embeddings of a prompt, no weights of the model",
 }
-#: ``init_lora_weights`` that change the base before the training, so that A and B fit another base than the one on disk.
+#: ``init_lora_weights`` that change the base before the training: A and B then fit another base than the one on disk.
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq")
 
 
@@ -73,8 +73,9 @@ def _problems(config: dict[str, Any]) -> list[str]:
     init = config.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(_CHANGES_BASE):
         problems.append(
-            f"init_lora_weights: {init!r} changed the base before the training, so A and B do not fit the base on disk; "
-            "convert the adapter first (LLaMA-Factory: pissa_convert: true; PEFT: path_initial_model_for_weight_conversion)"
+            f"init_lora_weights: {init!r} changed the base before the training, so A and B do not fit the one on disk; "
+            "convert the adapter first (LLaMA-Factory: pissa_convert: true; PEFT: "
+            "path_initial_model_for_weight_conversion)"
         )
     for key in ("rank_pattern", "alpha_pattern"):
         if not isinstance(config.get(key) or {}, dict):
@@ -86,8 +87,8 @@ def _problems(config: dict[str, Any]) -> list[str]:
     version = re.match(r"(\d+)\.(\d+)", str(config.get("peft_version", "")))
     if config.get("target_parameters") and version and (int(version[1]), int(version[2])) >= _EXPERTS_UNTIL:
         problems.append(
-            f"target_parameters: saved by PEFT {config['peft_version']}, which lays A and B out in another way than 0.17 "
-            "and 0.18; merge it with that PEFT"
+            f"target_parameters: saved by PEFT {config['peft_version']}, which lays A and B out in another way than "
+            "0.17 and 0.18; merge it with that PEFT"
         )
     if config.get("bias", "none") not in ("none", "all", "lora_only", None):
         problems.append(f"bias: {config['bias']!r} is not one of none, all, lora_only")
@@ -98,8 +99,8 @@ def _notes(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
     if config.get("bias") != "lora_only":
         return ()
     return (
-        f"{path}: bias: lora_only: PEFT does not save the biases that it trained, so they are lost; the merged model has the "
-        "base's, as PEFT itself gives it",
+        f"{path}: bias: lora_only: PEFT does not save the biases that it trained, so they are lost; the merged "
+        "model has the base's, as PEFT itself gives it",
     )
 
 

@@ -1,8 +1,8 @@
 """Add a delta to rows of a weight, bit for bit as PEFT does it, in buffers that are used again.
 
-The order of the roundings, equal to PEFT 0.18's ``merge_and_unload`` on the CPU: ``B @ A`` in fp32, times the scaling as a
-rounding of its own, added to W in fp32, one rounding to W's type. Rows may be taken in pieces, but not in small ones: for
-fewer than 16 rows or columns the BLAS library takes another kernel, whose last bit differs.
+The order of the roundings, equal to PEFT 0.18's ``merge_and_unload`` on the CPU: ``B @ A`` in fp32, times the scaling
+as a rounding of its own, added to W in fp32, one rounding to W's type. Rows may be taken in pieces, but not in small
+ones: for fewer than 16 rows or columns the BLAS library takes another kernel, whose last bit differs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TORCH = {name: getattr(torch, value) for name, value in FLOATS.items()} | {"F64"
 
 @lru_cache(maxsize=6)
 def load(part: Part) -> torch.Tensor:
-    """Read a tensor of an adapter as fp32, which is what PEFT makes of it. Read, not mapped: mapped files count as memory.
+    """Read a tensor of an adapter as fp32, as PEFT does. It is read, not mapped: mapped files count as memory.
 
     Raises:
         OSError: the file is shorter than its header said a moment ago.

@@ -81,14 +81,14 @@ def read_base(folder: Path) -> Base:
     """Read config, index and all headers of a base model.
 
     Raises:
-        UserError: lists everything that is wrong: missing or broken files, an index that does not fit, quantized weights.
+        UserError: lists everything that is wrong: missing or broken files, a wrong index, quantized weights.
     """
     config = read_json(folder / "config.json")
     method = (config.get("quantization_config") or {}).get("quant_method", "quantized")
     if config.get("quantization_config"):
         raise UserError(
-            f"{folder / 'config.json'}: quantization_config: the base is quantized ({method}); a delta cannot be added to "
-            "packed weights, and rounding it to them would lose most of it",
+            f"{folder / 'config.json'}: quantization_config: the base is quantized ({method}); a delta cannot be added "
+            "to packed weights, and rounding it to them would lose most of it",
             hint="name the full-precision model it was made from: --base HUB_ID_OR_FOLDER",
         )
     files, listed = _files(folder)

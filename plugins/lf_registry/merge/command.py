@@ -57,7 +57,8 @@ def _verified(report: dict) -> str:
     if report["verified"] == "none":
         return "nothing (--verify none)"
     tensors = report["tensors"]
-    text = f"{tensors['tensors_merged']} tensors merged, {tensors['tensors_copied']} equal to the base byte by byte, all finite"
+    text = f"{tensors['tensors_merged']} tensors merged, "
+    text += f"{tensors['tensors_copied']} equal to the base byte by byte, all finite"
     if "logits" in report:
         logits = report["logits"]
         text += f"; logits within {logits['distance']:.2%} of base + adapter (at most {logits['tolerance']:.2%})"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 
-from .adapter import WEIGHTS, Adapter, Lora, Replace
+from .adapter import WEIGHTS, Adapter
+from .changes import Lora, Replace
 from .checkpoint import Base
 
 
 def missing_modules(base: Base, adapter: Adapter) -> list[str]:
     """The targeted modules of the base that have no tensors in the adapter's file.
 
-    Only where PEFT's choice can be repeated from names alone: ``target_modules`` as a list or a pattern, and no key that
-    narrows it.
+    Only where PEFT's choice can be repeated from names alone: ``target_modules`` as a list or a pattern, and no key
+    that narrows it.
     """
     config = adapter.config
     targets = config.get("target_modules")

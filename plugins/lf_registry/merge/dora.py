@@ -1,4 +1,4 @@
-"""DoRA: ``magnitude / norm(W + delta) * (W + delta)``, in the order of PEFT 0.18's ``DoraLinearVariant.merge_unsafe``."""
+"""DoRA: ``magnitude / norm(W + delta) * (W + delta)``, in the order of PEFT 0.18 (``DoraLinearVariant``)."""
 
 from __future__ import annotations
 

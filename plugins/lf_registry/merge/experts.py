@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .adapter import WEIGHTS, Adapter, Experts, scaling
+from .adapter import WEIGHTS, Adapter, scaling
 from .adapter_config import FILE, pattern_value
+from .changes import Experts
 from .names import Names
 from .operations import AddExpert
 
@@ -34,8 +35,8 @@ def expert_operations(
     slices = names.slices(key)
     if not slices:
         return [], (
-            f"{adapter.folder / FILE}: target_parameters: {key} is not stacked from the tensors of {names.base.folder} in a way "
-            "that is known (experts on dim 0, joined on dim 1)"
+            f"{adapter.folder / FILE}: target_parameters: {key} is not stacked from the tensors of {names.base.folder} "
+            "in a way that is known (experts on dim 0, joined on dim 1)"
         )
     count = 1 + max(part.expert for part in slices)
     rows = sum(names.base.parts[part.name].shape[0] for part in slices if part.expert == 0)
@@ -43,8 +44,8 @@ def expert_operations(
     rank = pattern_value(adapter.config["rank_pattern"], key, adapter.config["r"])
     if change.a.shape != (rank * count, rows) or change.b.shape != (width, rank * count):
         return [], (
-            f"{where} {list(change.a.shape)} and B {list(change.b.shape)} do not fit {key} [{count}, {rows}, {width}] with rank "
-            f"{rank}: another base, or saved by a PEFT that lays them out in another way"
+            f"{where} {list(change.a.shape)} and B {list(change.b.shape)} do not fit {key} [{count}, {rows}, {width}] "
+            f"with rank {rank}: another base, or saved by a PEFT that lays them out in another way"
         )
     factor = scaling(adapter.config, key, rank)
     return [(s.name, AddExpert(change.a, change.b, factor, s.expert, count, s.start)) for s in slices], None

@@ -41,7 +41,8 @@ def export_adapter(checkpoint: Path, out: Path | None) -> list[str]:
     target = out or checkpoint
     if is_file(target / WEIGHTS):
         raise UserError(
-            f"{target / WEIGHTS} exists already; nothing was changed", hint=f"lf-registry merge {target}, or name another --out"
+            f"{target / WEIGHTS} exists already; nothing was changed",
+            hint=f"lf-registry merge {target}, or name another --out",
         )
     state = _gathered(checkpoint)
     tensors = _as_saved(state, json.loads(config.read_text(encoding="utf-8")))
@@ -59,8 +60,9 @@ def export_adapter(checkpoint: Path, out: Path | None) -> list[str]:
         shutil.copyfile(config, target / CONFIG)
     part.replace(target / WEIGHTS)
     read_adapter(target)  # what is wrong with it is better said now than at the merge
+    count = sum(tensor.numel() for tensor in tensors.values())
     return [
-        f"wrote {target / WEIGHTS}: {len(tensors)} tensors, {sum(tensor.numel() for tensor in tensors.values()):,} values",
+        f"wrote {target / WEIGHTS}: {len(tensors)} tensors, {count:,} values",
         f"next: lf-registry merge {target} --out DIR",
     ]
 
@@ -85,15 +87,14 @@ def _as_saved(state: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """The tensors under the names of PEFT's file, each with memory of its own."""
     saved = config.get("modules_to_save") or []
     found = {}
-    for name, tensor in state.items():
-        name = name.removeprefix("module.")
-        name = name if name.startswith(PREFIX) else PREFIX + name
+    for key, tensor in state.items():
+        name = PREFIX + key.removeprefix("module.").removeprefix(PREFIX)
         trained = "lora_" in name or "trainable_tokens_delta" in name or "modules_to_save" in name
-        if not trained and not (config.get("bias") == "all" and name.endswith(".bias")):
-            if not any(f".{module}." in name for module in saved):
-                continue
-        name = name.replace(".modules_to_save" + _NAME, "").replace(_NAME + ".", ".").removesuffix(_NAME)
-        if name.endswith("lora_magnitude_vector.weight"):
-            name = name.removesuffix(".weight")
-        found[name] = tensor.detach().clone().contiguous()
+        bias = config.get("bias") == "all" and name.endswith(".bias")
+        if not (trained or bias or any(f".{module}." in name for module in saved)):
+            continue
+        plain = name.replace(".modules_to_save" + _NAME, "").replace(_NAME + ".", ".").removesuffix(_NAME)
+        if plain.endswith("lora_magnitude_vector.weight"):
+            plain = plain.removesuffix(".weight")
+        found[plain] = tensor.detach().clone().contiguous()
     return found

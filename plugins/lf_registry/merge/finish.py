@@ -1,4 +1,4 @@
-"""Everything of a model folder but its weights: config, generation config, tokenizer, chat template, Modelfile, index."""
+"""All of a model folder but its weights: config, generation config, tokenizer, chat template, Modelfile, index."""
 
 from __future__ import annotations
 
@@ -17,10 +17,20 @@ from .plan import Plan
 TOKENIZER = "tokenizer_config.json"
 #: A tokenizer's files, by Transformers' names.
 _TOKENIZER_FILES = (
-    TOKENIZER, "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
-    "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "chat_template.jinja", "chat_template.json",
+    TOKENIZER,
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "chat_template.jinja",
+    "chat_template.json",
     "additional_chat_templates",
-)  # fmt: skip
+)
 #: What a multimodal base has besides, and the code of a base that is not in Transformers.
 _BASE_FILES = (
     "preprocessor_config.json",
@@ -56,7 +66,7 @@ def write_index(plan: Plan, folder: Path) -> None:
 
 
 def tokenizer_folder(adapters: Sequence[Path], base: Path) -> Path | None:
-    """Where the tokenizer as trained is: with the last adapter, in the training's output above its checkpoint, or the base."""
+    """Where the tokenizer as trained is: with the last adapter, in the folder above its checkpoint, or the base."""
     places = [place for adapter in reversed(adapters) for place in (adapter, adapter.parent)]
     trained = [place for place in places if is_file(place / TOKENIZER) and _is_training(place)]
     return next(iter([*trained, *([base] if is_file(base / TOKENIZER) else [])]), None)

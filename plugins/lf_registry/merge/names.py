@@ -1,7 +1,7 @@
 """From the names that PEFT sees in memory to the names in the checkpoint's files.
 
-They are the same for most models. Transformers renames some while it loads, and stacks the experts of a mixture into one
-parameter; then its own table of conversions is asked (which takes the seconds of importing Transformers, only then).
+They are the same for most models. Transformers renames some while it loads, and stacks the experts of a mixture into
+one parameter; then its own table of conversions is asked (which takes the seconds of importing it, only then).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Names:
         return None
 
     def slices(self, parameter: str) -> list[Slice]:
-        """The tensors that are stacked (dim 0) and joined (dim 1) into ``parameter``; empty when it is no such parameter."""
+        """The tensors that are stacked (dim 0) and joined (dim 1) into ``parameter``; empty when there are none."""
         sources = self._conversions().get(parameter, [])
         converter = self._converter(sources)
         if converter is None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import UserError
-from .adapter import WEIGHTS, Adapter, Change, Experts, Lora, Replace, Tokens
+from .adapter import WEIGHTS, Adapter
 from .adapter_config import FILE as ADAPTER_CONFIG
+from .changes import Change, Experts, Lora, Replace, Tokens
 from .checkpoint import FLOATS, Base, Part
 from .complete import missing_modules
 from .experts import expert_operations
@@ -57,8 +58,8 @@ def make_plan(
     Args:
         base: the model.
         adapters: merged one after the other, each onto the result of the one before.
-        dtype: the safetensors name of the result's type; the checkpoint's own types when left out. The result is
-            converted at the end, as ``llamafactory-cli export`` does it.
+        dtype: the safetensors name of the result's type; the checkpoint's own types when left out. The result
+            is converted at the end, as ``llamafactory-cli export`` does it.
         max_shard_size: bytes; files of the base that are larger are split.
 
     Raises:
@@ -87,7 +88,9 @@ class _State:
     def __init__(self, base: Base, dtype: str | None) -> None:
         self.base, self.names = base, Names(base)
         self.tensors = {
-            name: OutTensor(name, dtype if dtype and part.dtype in FLOATS else part.dtype, part.shape, part, (), part.dtype)
+            name: OutTensor(
+                name, dtype if dtype and part.dtype in FLOATS else part.dtype, part.shape, part, (), part.dtype
+            )
             for name, part in base.parts.items()
         }
         self.tie: Tie | None = find_tie(base)
@@ -125,14 +128,15 @@ class _State:
     def _add(self, tensor: OutTensor, operation: Operation) -> None:
         if tensor.dtype not in FLOATS:
             self.problems.append(
-                f"{tensor.source.path}: tensor {tensor.name!r} is {tensor.dtype}; deltas are added to {', '.join(FLOATS)} only"
+                f"{tensor.source.path}: tensor {tensor.name!r} is {tensor.dtype}; deltas are added only to "
+                f"{', '.join(FLOATS)}"
             )
         self.tensors[tensor.name] = replace(tensor, operations=(*tensor.operations, operation))
 
     def _misfit(self, adapter: Adapter, part: Part, tensor: OutTensor, rows: str = "") -> None:
         self.problems.append(
-            f"{adapter.folder / WEIGHTS}: {part.name!r} {list(part.shape)} does not fit {tensor.name!r} {list(tensor.shape)} "
-            f"of {self.base.folder}{rows}: the adapter was trained on another base"
+            f"{adapter.folder / WEIGHTS}: {part.name!r} {list(part.shape)} does not fit {tensor.name!r} "
+            f"{list(tensor.shape)} of {self.base.folder}{rows}: the adapter was trained on another base"
         )
 
     def _lora(self, adapter: Adapter, change: Lora) -> None:
@@ -176,8 +180,8 @@ class _State:
             return
         if tensor.operations:
             self.problems.append(
-                f"{adapter.folder / ADAPTER_CONFIG}: trainable_token_indices: {change.module!r} has LoRA too; only one of both "
-                "can be merged, because PEFT's own order of the two is not defined"
+                f"{adapter.folder / ADAPTER_CONFIG}: trainable_token_indices: {change.module!r} has LoRA too; only "
+                "one of both can be merged, because PEFT's own order of the two is not defined"
             )
         if (
             len(tensor.shape) != 2
@@ -209,7 +213,8 @@ class _State:
             if not self.tie.holds(self.tensors, self.base):
                 config["tie_word_embeddings"] = False
                 self.notes.append(
-                    "the adapter changed only one of the two tied embeddings, so they are saved apart (tie_word_embeddings: false)"
+                    "the adapter changed only one of the two tied embeddings, so they are saved apart "
+                    "(tie_word_embeddings: false)"
                 )
             elif not self.tie.stored:
                 del self.tensors[self.tie.head]

@@ -56,8 +56,8 @@ def run_merge(
     Args:
         request: what to merge.
         threads: for the weights; one per core, at most four, when left out.
-        verify: ``none``; ``tensors``: read everything back; ``logits``: also run both models; ``auto``: ``logits`` below
-            2 B parameters when they fit into memory, ``tensors`` otherwise.
+        verify: ``none``; ``tensors``: read everything back; ``logits``: also run both models; ``auto``: ``logits``
+            below 2 B parameters when they fit into memory, ``tensors`` otherwise.
         overwrite: replace a finished model.
         show: print progress to stderr when that is a terminal.
 

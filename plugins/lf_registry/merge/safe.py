@@ -1,4 +1,4 @@
-"""The folder of a merge: written beside its target, renamed at the end, so that a half-written model never looks whole."""
+"""The folder of a merge: written beside its target and renamed at the end: nothing half-written looks whole."""
 
 from __future__ import annotations
 

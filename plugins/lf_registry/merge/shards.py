@@ -68,7 +68,7 @@ def _dealt(tensors: list[OutTensor], most: int) -> dict[str, list[OutTensor]]:
 
 
 def header_bytes(tensors: list[OutTensor], metadata: Mapping[str, str]) -> bytes:
-    """The length and the JSON of a safetensors file, padded with spaces to 8 bytes. Source: the format's description."""
+    """The length and the JSON of a safetensors file, padded with spaces to 8 bytes, as the format describes it."""
     entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     place = 0
     for tensor in tensors:

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..errors import UserError
 from .plan import Plan
-from .stream import Merged, Written
+from .stream import Written
 from .work import Copy
+from .worker import Merged
 
 _READ = 1 << 20
 
@@ -40,7 +41,8 @@ def verify_tensors(plan: Plan, folder: Path, written: Written, threads: int) -> 
     replaced = [tensor.name for tensor in plan.tensors if tensor.trained]
     if touched and not changed and not replaced:
         wrong.append(
-            "the merged model equals its base: every delta is zero or below the resolution of its type; was the adapter trained?"
+            "the merged model equals its base: every delta is zero or below the resolution of its type; "
+            "was the adapter trained?"
         )
     if wrong:
         raise UserError(wrong, hint="nothing was put in place; --verify none writes it all the same")
@@ -88,4 +90,4 @@ def _check_merged(folder: Path, done: Merged) -> str | None:
 def _check_copy(folder: Path, item: Copy) -> str | None:
     if _digest(folder / item.file, item.place, item.count) == _digest(item.source, item.start, item.count):
         return None
-    return f"{item.file}: {item.count:,} bytes from byte {item.place:,} differ from {item.source}, which they were copied from"
+    return f"{item.file}: {item.count:,} bytes from byte {item.place:,} differ from {item.source}, copied from there"
