@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format lock bench clean
+.PHONY: help demo test soak lint format lock bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the shipped recipe on a tiny model, from nothing to a persona, on this CPU (about 3 minutes)"
 	@echo "make test    all tests (CPU only, offline)"
+	@echo "make soak    the merge, killed at 20 random moments"
 	@echo "make lint    formatting and lint"
 	@echo "make format  apply the formatting"
 	@echo "make bench   what the plugin costs at start-up, and the check beside LLaMA-Factory's tokenization"
@@ -22,6 +23,9 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+soak: $(READY)
+	@LF_REGISTRY_SOAK=20 $(BIN)/python -m pytest tests/test_merge_killed.py
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .

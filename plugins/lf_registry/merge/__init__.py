@@ -1,0 +1,1 @@
+"""Merge LoRA adapters into a base model at the speed of copying it, in bounded memory."""

@@ -1,0 +1,213 @@
+"""Add a delta to rows of a weight, bit for bit as PEFT does it, in buffers that are used again.
+
+The order of the roundings, equal to PEFT 0.18's ``merge_and_unload`` on the CPU: ``B @ A`` in fp32, times the scaling
+as a rounding of its own, added to W in fp32, one rounding to W's type. Rows may be taken in pieces, but not in small
+ones: for fewer than 16 rows or columns the BLAS library takes another kernel, whose last bit differs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from .checkpoint import FLOATS, Part
+from .operations import AddDelta, AddExpert, AddVector, Operation, OutTensor, ReplaceRows
+
+#: No piece has fewer rows, unless the tensor has fewer.
+FEWEST_ROWS = 32
+#: How many threads torch uses when nobody says. It matters for the last bit of matrices with less than ``FEWEST_ROWS``.
+_THREADS = torch.get_num_threads()
+TORCH = {name: getattr(torch, value) for name, value in FLOATS.items()} | {"F64": torch.float64}
+
+
+@lru_cache(maxsize=6)
+def load(part: Part) -> torch.Tensor:
+    """Read a tensor of an adapter as fp32, as PEFT does. It is read, not mapped: mapped files count as memory.
+
+    Raises:
+        OSError: the file is shorter than its header said a moment ago.
+    """
+    return _read(part).to(torch.float32)
+
+
+def _read(part: Part) -> torch.Tensor:
+    if part.end == part.start:
+        return torch.empty(part.shape, dtype=TORCH[part.dtype])
+    data = bytearray(part.end - part.start)
+    with open(part.path, "rb", buffering=0) as stream:  # noqa: PTH123, Path.open has no readinto in a loop
+        read_into(stream.fileno(), memoryview(data), part.start, part.path)
+    return torch.frombuffer(data, dtype=TORCH[part.dtype]).reshape(part.shape)
+
+
+def read_into(descriptor: int, view: memoryview, offset: int, path: os.PathLike[str]) -> None:
+    """Fill ``view`` from byte ``offset`` of a file."""
+    done = 0
+    while done < len(view):
+        count = os.preadv(descriptor, [view[done:]], offset + done)
+        if count == 0:
+            raise OSError(0, f"{path} became shorter while it was read")
+        done += count
+
+
+class Rows:
+    """Merges rows of one tensor; made once per tensor and thread.
+
+    Attributes:
+        whole: whether all rows have to be given at once.
+    """
+
+    def __init__(self, tensor: OutTensor) -> None:
+        self.dtype, self.working = TORCH[tensor.dtype], TORCH[tensor.working or tensor.dtype]
+        self.width = tensor.shape[-1] if tensor.shape else 1
+        self.whole = any(needs_all(operation, self.width) for operation in tensor.operations)
+        self.steps = [_step(operation) for operation in tensor.operations]
+
+    def merge(self, values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
+        """The merged rows.
+
+        Args:
+            values: the source's rows, [n, width], in the source's type; overwritten where that saves a copy.
+            first: the number of the first of them.
+            scratch: the thread's buffers.
+
+        Returns:
+            [n, width] in the tensor's type.
+        """
+        values = values.to(self.working)
+        for step in self.steps:
+            values = step(values, first, scratch)
+        return values.to(self.dtype)
+
+
+class Scratch:
+    """fp32 buffers of one thread, made as large as the largest piece."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, torch.Tensor] = {}
+
+    def get(self, name: str, rows: int, columns: int) -> torch.Tensor:
+        """A buffer [rows, columns] whose content is undefined; the same memory for the same name."""
+        held = self._memory.get(name)
+        if held is None or held.numel() < rows * columns:
+            held = self._memory[name] = torch.empty(rows * columns, dtype=torch.float32)
+        return held[: rows * columns].view(rows, columns)
+
+
+def needs_all(operation: Operation, width: int) -> bool:
+    """Whether an operation can only be done for all rows of a tensor at once."""
+    if isinstance(operation, AddVector):
+        return True
+    if isinstance(operation, AddDelta) and operation.magnitude is not None and operation.transposed:
+        return True  # the norms run over the columns
+    return isinstance(operation, AddDelta | AddExpert) and width < FEWEST_ROWS
+
+
+def _step(operation: Operation) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
+    if isinstance(operation, AddDelta):
+        if operation.magnitude is not None:
+            from .dora import dora
+
+            return dora(operation)
+        return _linear(operation)
+    if isinstance(operation, AddExpert):
+        return _expert(operation)
+    if isinstance(operation, AddVector):
+        return _vector(operation)
+    return _rows(operation)
+
+
+def add_rounded(values: torch.Tensor, delta: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+    """``values += delta`` as torch does it for a bf16 or fp16 tensor: in fp32, rounded once. In place."""
+    if values.dtype == torch.float32:
+        return values.add_(delta)
+    wide = scratch.get("wide", *values.shape)
+    wide.copy_(values)
+    wide.add_(delta)
+    return values.copy_(wide)
+
+
+def _linear(operation: AddDelta) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
+    a, b, scaling = load(operation.a), load(operation.b), operation.scaling
+    if min(a.shape[1], b.shape[0]) < FEWEST_ROWS:
+        return _small(operation, _product(b, a))
+
+    def step(values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
+        rows, width = values.shape
+        if operation.transposed:
+            delta = torch.mm(b, a[:, first : first + rows], out=scratch.get("delta", width, rows)).T
+        else:
+            delta = torch.mm(b[first : first + rows], a, out=scratch.get("delta", rows, width))
+        if scaling != 1.0:
+            delta.mul_(scaling)
+        if operation.embedding:
+            delta = delta.to(values.dtype)
+        return add_rounded(values, delta, scratch)
+
+    return step
+
+
+def _product(b: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """``B @ A`` of a matrix with few rows or columns: whole, and with the threads that PEFT would have used."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(_THREADS)
+    try:
+        return b @ a
+    finally:
+        torch.set_num_threads(before)
+
+
+def _small(operation: AddDelta, product: torch.Tensor) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
+    product = (product.T if operation.transposed else product) * operation.scaling
+
+    def step(values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
+        delta = product[first : first + values.shape[0]]
+        return add_rounded(values, delta.to(values.dtype) if operation.embedding else delta, scratch)
+
+    return step
+
+
+def _expert(operation: AddExpert) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
+    """PEFT: ``einsum('o r e, e r i -> e i o')``, scaled, rounded to W's type, then added."""
+    a = load(operation.a).reshape(operation.experts, -1, operation.a.shape[-1])[operation.expert]
+    b = load(operation.b).reshape(operation.b.shape[0], -1, operation.experts)[:, :, operation.expert]
+
+    def step(values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
+        rows, width = values.shape
+        first += operation.start
+        delta = torch.mm(b, a[:, first : first + rows], out=scratch.get("delta", width, rows)).T
+        delta = (delta * operation.scaling).to(values.dtype)
+        return values.add_(delta)
+
+    return step
+
+
+def _vector(operation: AddVector) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
+    delta = load(operation.values) * operation.scaling
+    return lambda values, first, scratch: values.view(-1).add_(delta).view(values.shape)
+
+
+def _rows(operation: ReplaceRows) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
+    new = load(operation.values)
+
+    def step(values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
+        for source, index in enumerate(operation.indices):
+            if first <= index < first + values.shape[0]:
+                values[index - first] = new[source]
+        return values
+
+    return step
+
+
+def piece_rows(width: int, itemsize: int, piece_bytes: int) -> int:
+    """How many rows a piece has: ``piece_bytes`` of them in multiples of 16, at least ``FEWEST_ROWS``."""
+    return max(FEWEST_ROWS, piece_bytes // max(1, width * itemsize) // 16 * 16)
+
+
+def frombytes(buffer: Any, dtype: str, rows: int, width: int) -> torch.Tensor:
+    """A view of a byte buffer as [rows, width]."""
+    wanted = TORCH[dtype]
+    return buffer[: rows * width * wanted.itemsize].view(wanted).view(rows, width)

@@ -1,0 +1,114 @@
+"""Whether the merged model answers like base + adapter: logits of a fixture prompt, compared in fp32."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+#: Below so many parameters the comparison is made unless it is turned off: two loads in fp32 then fit most machines.
+MOST_PARAMETERS = 2_000_000_000
+PROMPT = "아이언맨은 오늘도 수트를 고치며 자비스와 이야기한다. The quick brown fox jumps over the lazy dog. 1 + 1 = 2"
+#: The largest accepted distance, ||merged - adapted|| / ||adapted||. Rounding the weights once to a type with p bits of
+#: precision moves each by up to 2^-p of itself, and the logits by about as much for each layer (fp32 2^-24,
+#: fp16 2^-11, bf16 2^-8). The limits are a choice: several times what tiny models showed, far below a lost scaling.
+TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
+
+
+def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, dtype: str) -> dict[str, Any]:
+    """Run base + adapters and the merged model on one prompt.
+
+    Args:
+        base: the base model's folder.
+        adapters: the adapters' folders; all but the last are merged by PEFT, the last is applied while running.
+        merged: the merged model's folder.
+        dtype: the safetensors name of the merged weights' type, for the tolerance.
+
+    Returns:
+        The distance, the tolerance and the number of tokens, for the report.
+
+    Raises:
+        UserError: the distance is above the tolerance.
+    """
+    import torch
+
+    with _quiet(), torch.no_grad():
+        ids = _prompt(merged)
+        expected = _adapted(base, adapters, merged, ids)
+        got = _load(merged)(ids).logits
+    distance = ((got - expected).norm() / expected.norm().clamp_min(1e-12)).item()
+    if not distance <= TOLERANCE[dtype]:
+        raise UserError(
+            f"the merged model does not answer like base + adapter: its logits are off by {distance:.1%} "
+            f"({TOLERANCE[dtype]:.2%} is what rounding to {dtype} explains)",
+            hint="nothing was put in place; --verify tensors skips this comparison",
+        )
+    return {"distance": distance, "tolerance": TOLERANCE[dtype], "tokens": ids.shape[1]}
+
+
+def free_memory() -> int:
+    """Bytes of main memory that are available."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _prompt(merged: Path) -> Any:
+    import torch
+
+    if (merged / "tokenizer_config.json").is_file():
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(merged)(PROMPT, return_tensors="pt")["input_ids"][:, :64]
+    return torch.arange(32)[None]
+
+
+def _load(folder: Path) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+
+    config = AutoConfig.from_pretrained(folder)
+    auto = AutoModelForCausalLM if type(config) in AutoModelForCausalLM._model_mapping else AutoModelForImageTextToText
+    return auto.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def _adapted(base: Path, adapters: Sequence[Path], merged: Path, ids: Any) -> Any:
+    from peft import PeftModel
+
+    model = _load(base)
+    rows = _vocabulary(merged)
+    if rows and model.get_input_embeddings().weight.shape[0] != rows:
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    for i, adapter in enumerate(adapters):
+        model = PeftModel.from_pretrained(model, str(adapter))
+        if i + 1 < len(adapters):
+            model = model.merge_and_unload()
+    return model.eval()(ids).logits
+
+
+def _vocabulary(folder: Path) -> int | None:
+    from .checkpoint import read_json
+
+    config = read_json(folder / "config.json")
+    return config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Turn off the progress bars and warnings of Transformers and PEFT; what matters is in the distance."""
+    import warnings
+
+    import transformers
+
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers.logging.set_verbosity(level)
+        transformers.logging.enable_progress_bar()

@@ -1,0 +1,199 @@
+"""The folder of a merge: written beside its target and renamed at the end: nothing half-written looks whole."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import UserError, WrongUsage
+
+#: What is kept free besides the weights: tokenizer, configs, the file system's own needs.
+_RESERVE = 64 << 20
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def check_target(target: Path, sources: list[Path], *, overwrite: bool) -> None:
+    """Refuse a target before any work is done.
+
+    Raises:
+        UserError: it exists (without ``overwrite``), is no model folder, or is one of the sources.
+    """
+    real = target.resolve()
+    for source in sources:
+        if real == source.resolve() or real in source.resolve().parents:
+            raise WrongUsage(f"--out: {target} is or holds what is merged ({source}); name another folder")
+    if target.is_symlink() and not target.exists():
+        raise UserError(f"--out: {target} is a link to nothing")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"--out: {target} exists and is no folder")
+    if not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(
+            f"--out: {target} exists already; nothing was changed", hint="name another folder, or --overwrite"
+        )
+    if not (target / "config.json").is_file():
+        raise UserError(f"--out: {target} has no config.json, so it is no model; --overwrite replaces models only")
+
+
+def check_space(target: Path, needed: int) -> None:
+    """Refuse to begin when the disk has too little room; blocks that the file system could share are not counted on.
+
+    Raises:
+        UserError: says how much is missing.
+    """
+    free = shutil.disk_usage(_existing(target.parent)).free
+    if free < needed + _RESERVE:
+        raise UserError(
+            f"{target.parent}: the merged model takes {_size(needed)} and {_size(free)} are free; nothing was written",
+            hint=f"make {_size(needed + _RESERVE - free)} of room, or name a folder on another disk with --out",
+        )
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
+
+
+def clean_leftovers(target: Path) -> list[str]:
+    """Remove what a killed merge into the same target left beside it.
+
+    Returns:
+        What was removed, one sentence each.
+
+    Raises:
+        UserError: a merge into this target is running.
+    """
+    notes = []
+    target = target.resolve()
+    for left in sorted(target.parent.glob(f".{glob_escape(target.name)}.merging-*")):
+        descriptor = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{target}: another merge into this folder is running (it writes to {left})") from None
+        finally:
+            os.close(descriptor)
+        shutil.rmtree(left, ignore_errors=True)
+        notes.append(f"removed {left}, which a merge that was stopped had left")
+    old = target.with_name(f".{target.name}.before-merge")
+    if old.is_dir() and not target.exists():
+        old.rename(target)
+        notes.append(f"put {target} back, which a merge that was stopped had moved to {old.name}")
+    elif old.is_dir():
+        shutil.rmtree(old)
+    return notes
+
+
+def glob_escape(name: str) -> str:
+    """A name as a pattern that matches only itself."""
+    import glob
+
+    return glob.escape(name)
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """A locked folder beside ``target``; removed when the block raises, also on Ctrl-C and SIGTERM.
+
+    The lock is the process's own: when it is killed, the lock is gone, and the next merge may remove the folder.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    target = target.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.merging-", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"{target.parent}: cannot be written ({error.strerror})") from None
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    folder.chmod(0o777 & ~_umask())
+    try:
+        with _terminated_as_interrupt():
+            yield folder
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(folder, ignore_errors=True)  # after success this is the name's old folder, or nothing
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def put_in_place(folder: Path, target: Path) -> None:
+    """Give ``folder`` the name ``target`` in one step; what stood there has ``folder``'s name afterwards, or is gone.
+
+    Raises:
+        UserError: the target cannot be replaced.
+    """
+    target = target.resolve()
+    sync_folder(folder)
+    try:
+        if target.exists() and any(target.iterdir()):
+            _exchange(folder, target)
+        else:
+            folder.rename(target)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be put in place ({error.strerror}); nothing was changed") from None
+    sync_folder(target.parent)
+
+
+def _exchange(folder: Path, target: Path) -> None:
+    """Swap two folders in one step (Linux); where the file system cannot, in two, which the next merge can complete."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if hasattr(library, "renameat2"):
+        names = os.fsencode(folder), os.fsencode(target)
+        if library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+            return
+        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    old = target.with_name(f".{target.name}.before-merge")
+    target.rename(old)
+    folder.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

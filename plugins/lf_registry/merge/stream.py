@@ -1,0 +1,106 @@
+"""Carry out a plan: the kernel copies what does not change, rows of the rest are read, merged and written in pieces.
+
+Memory does not grow with the model: each thread has one piece in its buffers, and the matrices of one adapter module.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UserError
+from .plan import Plan
+from .work import Copy, Merge, shares, work_of
+from .worker import Merged, Worker
+
+#: Bytes of a piece that is merged: small enough that its buffers stay in the processor's cache.
+PIECE_BYTES = 1 << 20
+
+
+@dataclass
+class Written:
+    """The result of a run.
+
+    Attributes:
+        merged: one entry per piece of work that was no copy.
+        copied: the pieces of work that were.
+    """
+
+    merged: list[Merged] = field(default_factory=list)
+    copied: list[Copy] = field(default_factory=list)
+
+
+def write(
+    plan: Plan, folder: Path, *, threads: int, piece: int = PIECE_BYTES, progress: Callable[[int], None]
+) -> Written:
+    """Write all weight files of a plan into ``folder`` and sync them.
+
+    Args:
+        plan: what to write.
+        folder: an existing folder.
+        threads: how many.
+        piece: bytes that are merged at a time.
+        progress: gets the number of bytes done so far, a few times a second, in the calling thread.
+
+    Raises:
+        UserError: a source became unreadable or shorter, or the disk is full.
+    """
+    for shard in plan.shards:
+        with (folder / shard.file).open("wb") as stream:
+            stream.write(shard.header)
+            stream.truncate(shard.size)
+    work = list(work_of(plan))
+    kinds = [[item for item in work if isinstance(item, kind)] for kind in (Copy, Merge)]
+    workers = [Worker(folder, share, piece) for items in kinds for share in shares(items, threads)]
+    stop = threading.Event()
+    with ThreadPoolExecutor(len(workers) + 1) as pool:
+        running = [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Copy)]
+        flusher = pool.submit(_flush, [folder / shard.file for shard in plan.shards], stop)
+        try:
+            if kinds[1]:
+                from . import arithmetic  # noqa: F401, importing torch takes a second, in which the kernel copies
+            running += [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Merge)]
+            while wait(running, timeout=0.1, return_when="FIRST_EXCEPTION").not_done:
+                progress(sum(worker.done for worker in workers))
+                if any(future.done() and future.exception() for future in running):
+                    stop.set()
+            stop.set()
+            for future in [*running, flusher]:
+                future.result()
+            list(pool.map(_sync, [folder / shard.file for shard in plan.shards]))
+        except OSError as error:
+            raise _explained(error, folder) from None
+        finally:
+            stop.set()
+    progress(sum(worker.done for worker in workers))
+    merged = [entry for worker in workers for entry in worker.merged]
+    return Written(merged, [item for worker in workers for item in worker.share if isinstance(item, Copy)])
+
+
+def _explained(error: OSError, folder: Path) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{folder.parent}: the disk became full while writing; nothing was changed", hint="make room")
+    where = f"{error.filename}: " if error.filename else ""
+    return UserError(f"{where}{error.strerror or error}; the merge was stopped and nothing was changed")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush(paths: list[Path], stop: threading.Event) -> None:
+    """Send to the disk what is written so far, again and again, so that the last sync has little left to do."""
+    while not stop.wait(0.2):
+        for path in paths:
+            if stop.is_set():
+                return
+            _sync(path)

@@ -1,0 +1,171 @@
+"""``lf-registry merge RECIPE`` gives what ``llamafactory-cli export RECIPE`` gives, the weights bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+
+import pytest
+from safetensors.torch import load_file
+
+from conftest import ROOT
+from lf_registry.merge.resolve import Request, request_from_recipe
+from lf_registry.merge.run import run_merge
+from lf_registry.templates import load_templates
+from merge_models import load, same, save_adapter
+
+RECIPES = sorted((ROOT / "recipes" / "merge").glob("*.yaml"))
+#: Runs LLaMA-Factory's export for several command lines in one process, which imports it once.
+EXPORT = """
+import json, sys
+from llamafactory.train.tuner import export_model
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["llamafactory-cli", *arguments]
+    export_model()
+"""
+
+
+def overrides(base, adapter, out) -> list[str]:
+    return [f"model_name_or_path={base}", f"adapter_name_or_path={adapter}", f"export_dir={out}"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, bundled_texts):
+    """(base, adapter, folder with LLaMA-Factory's export of every shipped recipe)."""
+    from lf_registry.tiny.model import build_model
+
+    folder = tmp_path_factory.mktemp("recipes")
+    base, adapter = folder / "base", folder / "adapter"
+    build_model(base, bundled_texts, hidden=96)
+    save_adapter(base, adapter, target_modules="all-linear", r=16, lora_alpha=24)
+    lines = [[str(path), *overrides(base, adapter, folder / path.stem)] for path in RECIPES]
+    command = [sys.executable, "-c", EXPORT, json.dumps(lines)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return base, adapter, folder
+
+
+@pytest.fixture
+def both(exported, tmp_path):
+    """A function that gives LLaMA-Factory's folder and ours for one recipe."""
+    base, adapter, folder = exported
+
+    def run(path):
+        request = request_from_recipe(str(path), overrides(base, adapter, tmp_path / "ours"))
+        return folder / path.stem, run_merge(request, verify="tensors", show=False).out
+
+    return run
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_shipped_recipe_gives_the_same_model_with_both_commands(both, path):
+    from transformers import AutoTokenizer
+
+    theirs, ours = both(path)
+    same(load_file(ours / "model.safetensors"), load_file(theirs / "model.safetensors"))
+    tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in (theirs, ours)]
+    assert tokenizers[0].chat_template == tokenizers[1].chat_template
+    assert tokenizers[0].get_vocab() == tokenizers[1].get_vocab()
+    assert tokenizers[0].eos_token == tokenizers[1].eos_token
+    assert tokenizers[1].padding_side == tokenizers[0].padding_side == "left"
+    assert (ours / "Modelfile").read_text() == (theirs / "Modelfile").read_text()
+    configs = [json.loads((folder / "config.json").read_text()) for folder in (theirs, ours)]
+    assert {key: configs[1].get(key) for key in configs[0]} == configs[0]
+    stops = json.loads((ours / "generation_config.json").read_text())["eos_token_id"]
+    assert tokenizers[1].eos_token_id in stops
+
+
+def test_the_persona_and_a_model_that_loads_without_a_warning(both, caplog):
+    from transformers import AutoTokenizer
+
+    _, ours = both(RECIPES[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = load(ours)
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert len(model.generation_config.eos_token_id) == 3
+    text = AutoTokenizer.from_pretrained(ours).apply_chat_template(
+        [{"role": "user", "content": "안녕"}], tokenize=False
+    )
+    assert load_templates()["llama3-ironman"].default_system in text
+
+
+def test_the_tokenizer_as_trained_goes_with_the_model(exported, tmp_path):
+    base, adapter, folder = exported
+    trained = tmp_path / "trained"
+    shutil.copytree(adapter, trained / "checkpoint-7")
+    (trained / "trainer_state.json").write_text("{}")
+    for path in folder.joinpath("ironman").iterdir():
+        if "token" in path.name or path.suffix == ".jinja":
+            shutil.copy(path, trained)
+    result = run_merge(Request((str(trained / "checkpoint-7"),), tmp_path / "out"), verify="tensors", show=False)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (result.out / name).read_bytes() == (folder / "ironman" / name).read_bytes()
+        assert (result.out / name).read_bytes() != (base / name).read_bytes() or name == "tokenizer.json"
+    eot = json.loads((trained / "tokenizer_config.json").read_text())["eos_token"]
+    assert eot == "<|eot_id|>"
+    assert any("--template" in note for note in result.notes)
+    stops = json.loads((result.out / "generation_config.json").read_text())["eos_token_id"]
+    assert stops == json.loads((base / "generation_config.json").read_text())["eos_token_id"], "both were there already"
+
+
+def test_the_base_from_the_adapter_the_logits_and_the_report(exported, tmp_path):
+    base, adapter, _ = exported
+    result = run_merge(Request((str(adapter),), tmp_path / "out"), show=False)
+    report = json.loads((tmp_path / "out" / "merge_report.json").read_text())
+    assert report == result.report and report["verified"] == "logits"
+    assert report["base"] == str(base)
+    assert 0 <= report["logits"]["distance"] <= report["logits"]["tolerance"] == 1e-4
+    assert report["tensors"]["tensors_merged"] == 2 * 7
+    size = (tmp_path / "out" / "model.safetensors").stat().st_size
+    assert report["tensors"]["files"]["model.safetensors"]["bytes"] == size
+
+
+def test_logits_that_differ_are_an_error(exported, tmp_path, monkeypatch):
+    from lf_registry.errors import UserError
+    from lf_registry.merge import plan
+
+    scaling = plan.AddDelta
+    monkeypatch.setattr(plan, "AddDelta", lambda a, b, s, *more: scaling(a, b, s * 1.5, *more))
+    with pytest.raises(UserError, match="does not answer like base"):
+        run_merge(Request((str(exported[1]),), tmp_path / "out"), verify="logits", show=False)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_command_line(exported, tmp_path, monkeypatch, capsys):
+    from typer.testing import CliRunner
+
+    from lf_registry.cli import app
+
+    _, adapter, _ = exported
+    run = CliRunner().invoke(app, ["merge", str(adapter), "--out", str(tmp_path / "out"), "--verify", "tensors"])
+    assert run.exit_code == 0, run.output
+    assert "14 tensors merged" in run.stdout
+    assert run.stdout.splitlines()[-1].startswith("next: llamafactory-cli chat")
+    run = CliRunner().invoke(app, ["merge", str(adapter)])
+    assert "--out DIR is missing" in str(run.exception)
+    folder = tmp_path / "run"
+    shutil.copytree(adapter, folder / "checkpoint-30")
+    shutil.copytree(adapter, folder / "checkpoint-4")
+    run = CliRunner().invoke(app, ["merge", str(folder), "--out", str(tmp_path / "x")])
+    assert "checkpoint-30" in str(run.exception)
+
+
+def test_a_hub_id_comes_from_the_cache(exported, tmp_path):
+    from lf_registry.errors import UserError
+
+    base, adapter, _ = exported
+    cache = tmp_path / "cache" / "models--someone--tiny"
+    snapshot = cache / "snapshots" / ("0" * 40)
+    shutil.copytree(base, snapshot)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("0" * 40)
+    request = Request((str(adapter),), tmp_path / "out", base="someone/tiny", cache_dir=str(tmp_path / "cache"))
+    assert run_merge(request, verify="tensors", show=False).report["base"] == "someone/tiny"
+    with pytest.raises(UserError, match="it is not in the cache"):
+        run_merge(Request((str(adapter),), tmp_path / "b", base="someone/other", cache_dir=str(tmp_path / "cache")))
+    with pytest.raises(UserError, match="neither a folder here nor a Hub id"):
+        run_merge(Request((str(adapter),), tmp_path / "b", base="./nothing/here"))
