@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--no-peft", dest="peft", action="store_false")
     parser.add_argument("--no-export", dest="export", action="store_false")
     options = parser.parse_args()
-    work = Path(tempfile.mkdtemp(prefix="merge-", dir=options.folder))
+    work = Path(tempfile.mkdtemp(prefix="merge-", dir=options.folder)).resolve()
     try:
         measure(work, options)
     finally:

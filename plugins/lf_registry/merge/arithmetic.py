@@ -7,6 +7,7 @@ ones: for fewer than 16 rows or columns the BLAS library takes another kernel, w
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,10 +16,8 @@ from typing import Any
 import torch
 
 from .checkpoint import FLOATS, Part
-from .operations import AddDelta, AddExpert, AddVector, Operation, OutTensor, ReplaceRows
+from .operations import FEWEST_ROWS, AddDelta, AddExpert, AddVector, Operation, OutTensor, ReplaceRows
 
-#: No piece has fewer rows, unless the tensor has fewer.
-FEWEST_ROWS = 32
 #: How many threads torch uses when nobody says. It matters for the last bit of matrices with less than ``FEWEST_ROWS``.
 _THREADS = torch.get_num_threads()
 TORCH = {name: getattr(torch, value) for name, value in FLOATS.items()} | {"F64": torch.float64}
@@ -54,16 +53,11 @@ def read_into(descriptor: int, view: memoryview, offset: int, path: os.PathLike[
 
 
 class Rows:
-    """Merges rows of one tensor; made once per tensor and thread.
-
-    Attributes:
-        whole: whether all rows have to be given at once.
-    """
+    """Merges rows of one tensor; made once per tensor and thread."""
 
     def __init__(self, tensor: OutTensor) -> None:
         self.dtype, self.working = TORCH[tensor.dtype], TORCH[tensor.working or tensor.dtype]
         self.width = tensor.shape[-1] if tensor.shape else 1
-        self.whole = any(needs_all(operation, self.width) for operation in tensor.operations)
         self.steps = [_step(operation) for operation in tensor.operations]
 
     def merge(self, values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
@@ -97,15 +91,6 @@ class Scratch:
         return held[: rows * columns].view(rows, columns)
 
 
-def needs_all(operation: Operation, width: int) -> bool:
-    """Whether an operation can only be done for all rows of a tensor at once."""
-    if isinstance(operation, AddVector):
-        return True
-    if isinstance(operation, AddDelta) and operation.magnitude is not None and operation.transposed:
-        return True  # the norms run over the columns
-    return isinstance(operation, AddDelta | AddExpert) and width < FEWEST_ROWS
-
-
 def _step(operation: Operation) -> Callable[[torch.Tensor, int, Scratch], torch.Tensor]:
     if isinstance(operation, AddDelta):
         if operation.magnitude is not None:
@@ -134,6 +119,8 @@ def _linear(operation: AddDelta) -> Callable[[torch.Tensor, int, Scratch], torch
     a, b, scaling = load(operation.a), load(operation.b), operation.scaling
     if min(a.shape[1], b.shape[0]) < FEWEST_ROWS:
         return _small(operation, _product(b, a))
+    if abs(math.frexp(scaling)[0]) == 0.5:  # a power of two commutes with every rounding, which saves a pass
+        b, scaling = b * scaling, 1.0
 
     def step(values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
         rows, width = values.shape

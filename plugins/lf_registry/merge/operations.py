@@ -8,6 +8,9 @@ from math import prod
 from ..safetensors_format import DTYPE_BITS
 from .checkpoint import Part
 
+#: No piece has fewer rows, unless the tensor has fewer: below 16 the BLAS library takes another kernel.
+FEWEST_ROWS = 32
+
 
 @dataclass(frozen=True)
 class AddDelta:
@@ -89,3 +92,16 @@ class OutTensor:
     def copied(self) -> bool:
         """Whether the kernel may copy the bytes: they are the base's, and they are the result."""
         return not self.operations and not self.trained and self.source.dtype == self.dtype
+
+    @property
+    def whole(self) -> bool:
+        """Whether its rows cannot be merged in pieces."""
+        return any(_needs_all(operation, self.shape[-1] if self.shape else 1) for operation in self.operations)
+
+
+def _needs_all(operation: Operation, width: int) -> bool:
+    if isinstance(operation, AddVector):
+        return True
+    if isinstance(operation, AddDelta) and operation.magnitude is not None and operation.transposed:
+        return True  # the norms run over the columns
+    return isinstance(operation, AddDelta | AddExpert) and width < FEWEST_ROWS

@@ -55,14 +55,16 @@ def write(
             stream.write(shard.header)
             stream.truncate(shard.size)
     work = list(work_of(plan))
-    kinds = [[item for item in work if isinstance(item, kind)] for kind in (Copy, Merge)]
-    workers = [Worker(folder, share, piece) for items in kinds for share in shares(items, threads)]
+    copies, merges = ([item for item in work if isinstance(item, kind)] for kind in (Copy, Merge))
+    # One core imports torch while the others copy.
+    dealt = [*shares(copies, max(1, threads - 1)), *shares(merges, threads)]
+    workers = [Worker(folder, share, piece) for share in dealt]
     stop = threading.Event()
     with ThreadPoolExecutor(len(workers) + 1) as pool:
         running = [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Copy)]
         flusher = pool.submit(_flush, [folder / shard.file for shard in plan.shards], stop)
         try:
-            if kinds[1]:
+            if merges:
                 from . import arithmetic  # noqa: F401, importing torch takes a second, in which the kernel copies
             running += [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Merge)]
             while wait(running, timeout=0.1, return_when="FIRST_EXCEPTION").not_done:

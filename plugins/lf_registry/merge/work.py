@@ -125,14 +125,6 @@ def _cut(item: Copy | Merge, share: float) -> tuple[Copy | Merge | None, Copy | 
         return replace(item, count=first), rest
     count = item.last - item.first
     cut = int(count * share) // _ROW_GRAIN * _ROW_GRAIN
-    if needs_all(item.tensor) or cut == 0 or count - cut < _ROW_GRAIN:
+    if item.tensor.whole or cut == 0 or count - cut < _ROW_GRAIN:
         return (None, item) if share < 0.5 else (item, None)
     return replace(item, last=item.first + cut), replace(item, first=item.first + cut)
-
-
-def needs_all(tensor: OutTensor) -> bool:
-    """Whether the rows of a tensor cannot be merged in pieces."""
-    from .arithmetic import needs_all as one_needs_all
-
-    width = tensor.shape[-1] if tensor.shape else 1
-    return any(one_needs_all(operation, width) for operation in tensor.operations)

@@ -12,7 +12,8 @@ from typing import Any
 
 from .work import Copy, Merge
 
-_COPY_BYTES = 8 << 20
+#: Bytes that the kernel copies in one call: few calls, because each has to wait for Python while torch is imported.
+_COPY_BYTES = 64 << 20
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Worker:
         tensor, rows = item.tensor, Rows(item.tensor)
         source, target = self._file(tensor.source.path, os.O_RDONLY), self._file(self.folder / item.file, os.O_RDWR)
         held = TORCH[tensor.source.dtype].itemsize
-        step = item.last - item.first if rows.whole else piece_rows(item.width, held, self.piece)
+        step = item.last - item.first if tensor.whole else piece_rows(item.width, held, self.piece)
         if self._buffer is None:
             self._scratch = Scratch()
         need = held * item.width * min(item.last - item.first, step + 64)
