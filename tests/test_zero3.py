@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from conftest import ROOT
 from lf_registry.templates import load_templates
-from lf_registry.tiny.demo import export_persona, train_persona
+from lf_registry.tiny.demo import merge_persona, train_persona
 from lf_registry.tiny.first_training import train
 from lf_registry.tiny.model import build_model
 
@@ -35,7 +35,7 @@ def trained(tmp_path_factory, bundled_texts):
     train(folder / "random", ROOT, base, steps=60)
     environment = os.environ | {"NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
     printed = []
-    for command in (train_persona(base, adapter, *OVERRIDES), export_persona(base, adapter, merged)):
+    for command in (train_persona(base, adapter, *OVERRIDES), merge_persona(base, adapter, merged)):
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         printed.append(done.stdout + done.stderr)
         assert done.returncode == 0, printed[-1][-4000:]
