@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from merge_models import load, peft_merged, same, save_adapter
+from merge_models import change_tensors, load, peft_merged, same, save_adapter
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 PATTERNS = {"rank_pattern": {r"layers\.1\.self_attn\.q_proj": 3}, "alpha_pattern": {"v_proj": 7}}
@@ -57,6 +60,42 @@ def test_every_feature_is_merged_as_peft_does(bases, merged, tmp_path, family, n
     base = bases(family, dtype)
     adapter = save_adapter(base, tmp_path / "adapter", **config)
     same(load(merged(adapter)).state_dict(), peft_merged(base, adapter))
+
+
+#: What LLaMA-Factory targets when it leaves the vision tower alone.
+LANGUAGE_ONLY = r"^(?!.*(?:visual|vision_tower|multi_modal_projector)).*(?:q_proj|v_proj).*"
+SEEING = {
+    "list": ({"target_modules": ATTENTION}, False),
+    "pattern": ({"target_modules": LANGUAGE_ONLY}, False),
+    "head": ({"target_modules": ["v_proj", "lm_head"]}, True),
+    "embedding": ({"target_modules": ["v_proj", "embed_tokens"]}, True),
+    "saved": ({"target_modules": ["v_proj"], "modules_to_save": ["embed_tokens", "lm_head"]}, True),
+}
+
+
+@pytest.mark.parametrize("family", ["qwen2-vl", "llava", "llava-tied"])
+@pytest.mark.parametrize(("config", "unties"), SEEING.values(), ids=SEEING)
+def test_models_that_transformers_renames_while_loading(bases, merged, tmp_path, family, config, unties):
+    base = bases(family)
+    adapter = save_adapter(base, tmp_path / "adapter", **config)
+    out = merged(adapter)
+    same(load(out).state_dict(), peft_merged(base, adapter, untie=unties and "tied" in family))
+
+
+LAYERS = {
+    "behind-the-last": lambda name: name.replace("layers.1.", "layers.2."),
+    "beside": lambda name: name.replace("model.layers.1.", "mtp.layers.0."),
+}
+
+
+@pytest.mark.parametrize("rename", LAYERS.values(), ids=LAYERS)
+def test_layers_that_transformers_leaves_out_stay_and_need_no_adapter(bases, merged, tmp_path, rename):
+    base = Path(shutil.copytree(bases("llama"), tmp_path / "base"))
+    change_tensors(base, lambda tensors: tensors | {rename(name): t for name, t in tensors.items() if ".1." in name})
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=ATTENTION)
+    out = merged(adapter)
+    same(load(out).state_dict(), peft_merged(base, adapter))
+    assert set(load_file(out / "model.safetensors")) == set(load_file(base / "model.safetensors"))
 
 
 EXPERTS = {

@@ -79,6 +79,13 @@ def test_a_targeted_module_without_tensors(broken):
     refused(*broken, "layers.0.self_attn.k_proj", "target_modules")
 
 
+def test_a_targeted_module_of_a_renamed_model_without_tensors(bases, tmp_path):
+    base = bases("qwen2-vl")
+    adapter = save_adapter(base, tmp_path / "a", target_modules=["q_proj", "v_proj"])
+    set_keys(adapter / "adapter_config.json", target_modules=["q_proj", "v_proj", "up_proj", "lm_head"])
+    refused(base, adapter, "model.language_model.layers.0.mlp.up_proj", "lm_head", "target_modules")
+
+
 def change_adapter(change):
     def apply(base: Path, adapter: Path) -> None:
         tensors = load_file(adapter / "adapter_model.safetensors")
