@@ -336,6 +336,14 @@ KEYS = {
     "dtype": ("infer_dtype: int8", "infer_dtype"),
     "size": ("export_size: 0", "export_size"),
     "4-bit": ("quantization_bit: 4", "quantization_bit"),
+    "typo": ("infer_dtyp: float16", "infer_dtyp.*did you mean 'infer_dtype'"),
+    "no-text": ("default_system: 5", "default_system"),
+    "no-name": ("template: 5", "template"),
+    "a-list": ("cache_dir: [a, b]", "cache_dir"),
+    "rope": ("rope_scaling: linear", "rope_scaling"),
+    "new-tokens": ("add_tokens: <a>,<b>", "add_tokens"),
+    "another-architecture": ("mixture_of_depths: convert", "mixture_of_depths"),
+    "from-scratch": ("train_from_scratch: true", "train_from_scratch"),
 }
 
 

@@ -77,7 +77,13 @@ def _is_training(folder: Path) -> bool:
 
 
 def write_tokenizer(
-    source: Path | None, base: Base, folder: Path, template: str | None, settings: Mapping[str, Any]
+    source: Path | None,
+    base: Base,
+    folder: Path,
+    template: str | None,
+    settings: Mapping[str, Any],
+    *,
+    trust: bool = False,
 ) -> list[int]:
     """Write tokenizer and chat template, and with a template's name the Modelfile.
 
@@ -93,7 +99,7 @@ def write_tokenizer(
     if template is not None:
         from .template import write_with_template
 
-        return write_with_template(source, folder, template, settings)
+        return write_with_template(source, folder, template, settings, trust=trust)
     if source is None:
         return []
     for name in _TOKENIZER_FILES:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import UserError, WrongUsage
 from ..files import is_dir, is_file
-from ..recipes import names, read_recipe
+from ..recipes import Recipe, names, read_recipe
 from .adapter_config import FILE
 from .checkpoint import read_json
 
@@ -23,7 +23,15 @@ _REFUSED = {
     "resize_vocab": "a resized vocabulary is read from the adapter, which has to hold its embeddings; remove the key",
     "adapter_folder": "write the folder into adapter_name_or_path",
     "quantization_bit": "the base has to be the full-precision model; remove the key",
-}
+    "rope_scaling": "it would change the merged model's config; merge without it, and set it where the model is served",
+    "mixture_of_depths": "it converts the base to another architecture; use llamafactory-cli export",
+    "train_from_scratch": "there is no base to merge into then; remove the key",
+} | dict.fromkeys(
+    ("add_tokens", "add_special_tokens", "new_special_tokens_config"),
+    "new tokens are read from the adapter's folder, where the training saved its tokenizer; remove the key",
+)
+#: What LLaMA-Factory's ``get_template_and_fix_tokenizer`` reads besides the template's name.
+_TEMPLATE_KEYS = ("default_system", "tool_format", "enable_thinking", "preserve_thinking")
 DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
@@ -41,6 +49,7 @@ class Request:
         revision: of the base on the Hub.
         cache_dir: of the Hub's files.
         settings: further keys of the recipe, for its template (``default_system``, ``tool_format``, ...).
+        trust_remote_code: run the Python code that a base brings, for its tokenizer and for comparing logits.
         notes: what the user should know.
     """
 
@@ -53,6 +62,7 @@ class Request:
     revision: str | None = None
     cache_dir: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    trust_remote_code: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -62,7 +72,11 @@ def request_from_recipe(path: str, overrides: Sequence[str] = ()) -> Request:
     Raises:
         UserError: lists the keys that are missing or that this merge refuses.
     """
-    values = read_recipe(path, overrides).values
+    recipe = read_recipe(path, overrides)
+    values = recipe.values
+    problems = _of_keys(recipe)
+    if problems:
+        raise UserError(problems)
     problems = [f"{path}: {key}: {why}" for key, why in _REFUSED.items() if values.get(key)]
     problems += [
         f"{path}: {key}: is missing"
@@ -91,9 +105,18 @@ def request_from_recipe(path: str, overrides: Sequence[str] = ()) -> Request:
         max_shard_size=int(size * 10**9),
         revision=values.get("model_revision"),
         cache_dir=values.get("cache_dir"),
-        settings={key: values[key] for key in ("default_system", "tool_format", "enable_thinking") if key in values},
+        settings={key: values[key] for key in _TEMPLATE_KEYS if key in values},
+        trust_remote_code=bool(values.get("trust_remote_code")),
         notes=(note,) if dtype == "auto" else (),
     )
+
+
+def _of_keys(recipe: Recipe) -> list[str]:
+    """Unknown keys and values of the wrong type, which would silently be another merge."""
+    from ..check.keys import check_keys
+
+    found = [finding for finding in check_keys(recipe) if finding.severity == "error"]
+    return [f"{finding.where}: {finding.message}; {finding.fix}" for finding in found]
 
 
 def bytes_of(text: str) -> int:

@@ -88,7 +88,8 @@ def run_merge(
         write_config(base, plan.config, folder)
         write_index(plan, folder)
         tokenizer = tokenizer_folder(folders, base.folder)
-        stops = write_tokenizer(tokenizer, base, folder, request.template, request.settings)
+        trust = request.trust_remote_code
+        stops = write_tokenizer(tokenizer, base, folder, request.template, request.settings, trust=trust)
         write_generation_config(base, stops, folder)
         if request.template is None:
             notes.append("no Ollama Modelfile was written, because no template was named: --template NAME")
