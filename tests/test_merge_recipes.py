@@ -28,6 +28,13 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+def rows(base, count: int):
+    """Give a model this many rows for its 3,007 tokens; real vocabularies are padded, too."""
+    model = load(base)
+    model.resize_token_embeddings(count, mean_resizing=False)
+    model.save_pretrained(base)
+
+
 def overrides(base, adapter, out) -> list[str]:
     return [f"model_name_or_path={base}", f"adapter_name_or_path={adapter}", f"export_dir={out}"]
 
@@ -40,6 +47,7 @@ def exported(tmp_path_factory, bundled_texts):
     folder = tmp_path_factory.mktemp("recipes")
     base, adapter = folder / "base", folder / "adapter"
     build_model(base, bundled_texts, hidden=96)
+    rows(base, 3072)
     save_adapter(base, adapter, target_modules="all-linear", r=16, lora_alpha=24)
     lines = [[str(path), *overrides(base, adapter, folder / path.stem)] for path in RECIPES]
     command = [sys.executable, "-c", EXPORT, json.dumps(lines)]
@@ -91,6 +99,20 @@ def test_the_persona_and_a_model_that_loads_without_a_warning(both, caplog):
         [{"role": "user", "content": "안녕"}], tokenize=False
     )
     assert load_templates()["llama3-ironman"].default_system in text
+
+
+def test_a_template_that_does_not_fit(exported, tmp_path):
+    from lf_registry.errors import UserError
+
+    base = tmp_path / "base"
+    shutil.copytree(exported[0], base)
+    rows(base, 3007)
+    request = {"adapters": (str(exported[1]),), "out": tmp_path / "out", "base": str(base)}
+    with pytest.raises(UserError, match=r"template: qwen: answers end with the token ids 3007.*only 3,007 tokens"):
+        run_merge(Request(**request, template="qwen"), verify="tensors", show=False)
+    with pytest.raises(UserError, match="llama3 cannot be applied with tool_format"):
+        run_merge(Request(**request, template="llama3", settings={"tool_format": "none_such"}), show=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
 
 def test_the_tokenizer_as_trained_goes_with_the_model(exported, tmp_path):

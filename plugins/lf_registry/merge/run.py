@@ -17,6 +17,7 @@ from ..errors import WrongUsage
 from .adapter import read_adapter
 from .checkpoint import FLOATS, read_base
 from .finish import (
+    check_stops,
     tokenizer_folder,
     write_config,
     write_generation_config,
@@ -90,6 +91,7 @@ def run_merge(
         tokenizer = tokenizer_folder(folders, base.folder)
         trust = request.trust_remote_code
         stops = write_tokenizer(tokenizer, base, folder, request.template, request.settings, trust=trust)
+        check_stops(stops, plan, request.template)
         write_generation_config(base, stops, folder)
         if request.template is None:
             notes.append("no Ollama Modelfile was written, because no template was named: --template NAME")
