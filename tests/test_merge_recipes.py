@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -155,6 +156,62 @@ def test_logits_that_differ_are_an_error(exported, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="does not answer like base"):
         run_merge(Request((str(exported[1]),), tmp_path / "out"), verify="logits", show=False)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_base_that_cannot_be_run_here(exported, tmp_path):
+    from lf_registry.errors import UserError
+
+    base = tmp_path / "base"
+    shutil.copytree(exported[0], base)
+    config = base / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"never_heard_of"'))
+    request = Request((str(exported[1]),), tmp_path / "out", base=str(base))
+    with pytest.raises(UserError, match=r"--verify logits: base \+ adapter cannot be run here \(.*never_heard_of"):
+        run_merge(request, verify="logits", show=False)
+    assert not (tmp_path / "out").exists()
+    result = run_merge(request, show=False)
+    assert result.report["verified"] == "tensors" and any("logits were not compared" in note for note in result.notes)
+
+
+CONFIGURATION = """
+from transformers import LlamaConfig
+class Config(LlamaConfig):
+    model_type = "of_our_own"
+"""
+MODELING = """
+from transformers import LlamaForCausalLM
+from .configuration_own import Config
+class Model(LlamaForCausalLM):
+    config_class = Config
+"""
+
+
+def test_a_base_with_code_of_its_own(exported, tmp_path, monkeypatch):
+    base = tmp_path / "base"
+    shutil.copytree(exported[0], base)
+    config = json.loads((base / "config.json").read_text()) | {"model_type": "of_our_own"}
+    config["auto_map"] = {"AutoConfig": "configuration_own.Config", "AutoModelForCausalLM": "modeling_own.Model"}
+    (base / "config.json").write_text(json.dumps(config))
+    (base / "configuration_own.py").write_text(CONFIGURATION)
+    (base / "modeling_own.py").write_text(MODELING)
+    request = Request((str(exported[1]),), tmp_path / "out", base=str(base))
+    result = run_merge(request, show=False)
+    assert result.report["verified"] == "tensors" and "custom code" in str(result.notes)
+    lines = [f"export_dir={tmp_path / 'again'}", "trust_remote_code=true", "infer_dtype=float32"]
+    request = request_from_recipe(str(RECIPES[0]), [*overrides(base, exported[1], ""), *lines])
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    assert run_merge(request, show=False).report["verified"] == "logits"
+    assert (tmp_path / "again" / "modeling_own.py").read_text() == MODELING
+
+
+def test_files_in_the_cache_count_as_free_memory():
+    from lf_registry.merge.logits import free_memory
+
+    lines = dict(line.split(":") for line in open("/proc/meminfo").read().splitlines())  # noqa: PTH123, SIM115
+    total, available = (int(lines[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    assert free_memory() <= total
+    if not Path("/sys/fs/cgroup/memory.max").is_file():
+        assert abs(free_memory() - available) < 0.02 * total
 
 
 def test_the_command_line(exported, tmp_path, monkeypatch, capsys):

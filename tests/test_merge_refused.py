@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from lf_registry.errors import UserError
 from lf_registry.merge.resolve import Request, bytes_of, request_from_recipe
 from lf_registry.merge.run import run_merge
+from lf_registry.merge.safe import put_in_place, temporary_folder
 from merge_models import save_adapter
 from tensor_files import LFS, entry, write
 
@@ -301,6 +303,31 @@ def test_a_full_disk_is_seen_before_writing(broken, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type(usage)(usage.total, usage.total, 1000))
     refused(*broken, "are free", "room")
+
+
+@pytest.mark.parametrize("most", [10, 20_000], ids=["config", "weights"])
+def test_a_file_that_cannot_be_written_to_its_end(broken, most):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        refused(*broken, "File too large", "nothing was changed")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_target_whose_name_is_too_long(pair, tmp_path):
+    base, adapter = pair
+    with pytest.raises(UserError, match="--out: .*File name too long"):
+        run_merge(Request((str(adapter),), tmp_path / ("a" * 300), base=str(base)), show=False)
+
+
+def test_what_came_to_the_target_during_the_merge_is_kept(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "theirs.txt").write_text("x")
+    with pytest.raises(UserError, match="cannot be put in place"), temporary_folder(tmp_path / "out") as folder:
+        (folder / "config.json").write_text("{}")
+        put_in_place(folder, tmp_path / "out", overwrite=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs.txt"]
 
 
 def test_an_existing_target_is_kept(pair, tmp_path):

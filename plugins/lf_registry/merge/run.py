@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ..errors import WrongUsage
+from ..errors import UserError, WrongUsage
 from .adapter import read_adapter
 from .checkpoint import FLOATS, read_base
 from .finish import (
@@ -122,15 +122,22 @@ def run_merge(
                     f"{len(same)} tensors are as before: their delta is zero or below the type's resolution: {same[0]}"
                 )
         if level == "logits":
-            from .logits import compare_logits
+            from .logits import NotComparable, compare_logits
 
-            report["logits"] = compare_logits(base.folder, folders, folder, _type(plan))
+            try:
+                report["logits"] = compare_logits(base.folder, folders, folder, _type(plan), trust=trust)
+            except NotComparable as error:
+                why = f"base + adapter cannot be run here ({error})"
+                if verify == "logits":
+                    raise UserError(f"--verify logits: {why}", hint="--verify tensors") from None
+                notes.append(f"logits were not compared: {why}")
+                report["verified"] = "tensors"
         report["notes"] = notes
         write_report(folder, report)
         for path in folder.iterdir():
             if path.is_file() and path.suffix != ".safetensors":
                 sync_folder(path)
-        put_in_place(folder, request.out)
+        put_in_place(folder, request.out, overwrite=overwrite)
     return Result(request.out, seconds, report, tuple(notes))
 
 
