@@ -116,6 +116,7 @@ def test_experts_are_merged_as_peft_does(bases, merged, tmp_path, family, target
     same(load(merged(adapter)).state_dict(), peft_merged(base, adapter))
 
 
+SAVED = {"target_modules": ["q_proj"]}
 TIED = {
     "plain": ({"target_modules": ATTENTION}, True),
     "tokens": ({"target_modules": ATTENTION, "trainable_token_indices": [3, 0, 159]}, True),
@@ -125,6 +126,8 @@ TIED = {
     "saved-embedding": ({"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]}, False),
     "saved-head": ({"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}, False),
     "saved-both": ({"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]}, False),
+    "tying": (SAVED | {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}, True),
+    "tying-both": (SAVED | {"modules_to_save": ["embed_tokens", "lm_head"], "ensure_weight_tying": True}, False),
 }
 
 
@@ -149,6 +152,22 @@ def test_the_untied_model_answers_like_base_and_adapter(bases, merged, tmp_path,
         expected = PeftModel.from_pretrained(load(base), adapter).eval()(ids).logits
         got = load(merged(adapter)).eval()(ids).logits
     assert (got - expected).abs().max() < 1e-4
+
+
+STORED = {"head": ["c_attn", "lm_head"], "embedding": ["c_attn", "wte"]}
+
+
+@pytest.mark.parametrize("targets", STORED.values(), ids=STORED)
+def test_tied_layers_of_which_the_config_does_not_speak_are_known_by_their_bytes(bases, merged, tmp_path, targets):
+    base = Path(shutil.copytree(bases("gpt2"), tmp_path / "base"))
+    config = json.loads((base / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)  # GPT-2's class says so
+    (base / "config.json").write_text(json.dumps(config))
+    change_tensors(base, lambda tensors: tensors | {"lm_head.weight": tensors["transformer.wte.weight"]})
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=targets)
+    out = merged(adapter)
+    assert json.loads((out / "config.json").read_text())["tie_word_embeddings"] is False
+    same(load(out).state_dict(), peft_merged(base, adapter, untie=True))
 
 
 @pytest.mark.parametrize("family", ["llama", "llama-tied"])

@@ -66,6 +66,12 @@ CONFIG = {
     "bias": ({"bias": "some"}, "bias: 'some'"),
     "saved-nothing": ({"modules_to_save": ["lm_head"]}, "modules_to_save: 'lm_head'"),
     "new-experts": ({"target_parameters": ["x.y"], "peft_version": "0.19.0"}, "target_parameters"),
+    "unknown-key": ({"use_tomorrows_lora": True}, "use_tomorrows_lora: PEFT 0.18 does not know this key"),
+    "lora-ga": ({"init_lora_weights": "lora_ga"}, "init_lora_weights"),
+    "no-pattern": ({"rank_pattern": {"(": 4}}, "rank_pattern: '('"),
+    "no-number": ({"alpha_pattern": {"q_proj": "much"}}, "alpha_pattern: 'q_proj': 'much'"),
+    "target-no-pattern": ({"target_modules": "["}, "target_modules: '['"),
+    "target-number": ({"target_modules": 5}, "target_modules: must be a list"),
     "patterns": ({"rank_pattern": ["q_proj"]}, "rank_pattern: must be an object"),
 }
 
@@ -74,6 +80,17 @@ CONFIG = {
 def test_an_adapter_config_that_cannot_be_merged(broken, changes, words):
     set_keys(broken[1] / "adapter_config.json", **changes)
     refused(*broken, "adapter_config.json", words)
+
+
+def test_every_key_of_pefts_config_is_known():
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    from lf_registry.merge import adapter_config as ours
+
+    names = {field.name for field in fields(LoraConfig)}
+    assert names == ours._KNOWN | set(ours._DEFAULTS) | set(ours._REFUSED)
 
 
 def test_a_targeted_module_without_tensors(broken):
@@ -317,7 +334,7 @@ def test_a_file_that_cannot_be_written_to_its_end(broken, most):
 
 def test_a_target_whose_name_is_too_long(pair, tmp_path):
     base, adapter = pair
-    with pytest.raises(UserError, match="--out: .*File name too long"):
+    with pytest.raises(UserError, match=r"--out: .*File name too long"):
         run_merge(Request((str(adapter),), tmp_path / ("a" * 300), base=str(base)), show=False)
 
 

@@ -71,7 +71,7 @@ def _first_line(error: Exception) -> str:
 def free_memory() -> int:
     """Bytes of main memory that this process may still take: files in the cache count as free, a container's limit not.
 
-    Source: Linux, ``Documentation/filesystems/proc.rst`` (MemAvailable) and ``cgroup-v2.rst`` (memory.max, inactive_file).
+    Source: Linux, ``Documentation/filesystems/proc.rst`` (MemAvailable), ``cgroup-v2.rst`` (memory.max, inactive_file).
     """
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(OSError, ValueError, IndexError):

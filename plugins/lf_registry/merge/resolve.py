@@ -149,18 +149,19 @@ def adapter_folder(name: str, cache_dir: str | None = None) -> Path:
     return folder
 
 
-def base_name(adapter: Path) -> str:
-    """The base that an adapter was trained on, as its config says.
+def base_name(adapter: Path) -> tuple[str, str | None]:
+    """The base that an adapter was trained on, and its revision on the Hub, as its config says.
 
     Raises:
         UserError: it does not say.
     """
-    name = read_json(adapter / FILE).get("base_model_name_or_path")
+    config = read_json(adapter / FILE)
+    name, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not isinstance(name, str) or not name:
         raise UserError(
             f"{adapter / FILE}: base_model_name_or_path is empty", hint="name the base: --base HUB_ID_OR_FOLDER"
         )
-    return name
+    return name, revision if isinstance(revision, str) else None
 
 
 def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir: str | None = None) -> Path:
