@@ -245,14 +245,13 @@ def test_a_hub_id_comes_from_the_cache(exported, tmp_path):
     request = Request((str(adapter),), tmp_path / "out", base="someone/tiny", cache_dir=str(tmp_path / "cache"))
     assert run_merge(request, verify="tensors", show=False).report["base"] == "someone/tiny"
     config = json.loads((adapter / "adapter_config.json").read_text())
-    for key, value in (("revision", "0" * 40), ("base_model_name_or_path", "someone/tiny")):
-        config[key] = value
+    config |= {"revision": "old", "base_model_name_or_path": "someone/tiny"}
     trained = tmp_path / "trained"
     shutil.copytree(adapter, trained)
     (trained / "adapter_config.json").write_text(json.dumps(config))
-    (cache / "refs" / "main").write_text("1" * 40)
+    (cache / "refs" / "main").rename(cache / "refs" / "old")
     request = Request((str(trained),), tmp_path / "revision", cache_dir=str(tmp_path / "cache"))
-    assert run_merge(request, verify="tensors", show=False).report["revision"] == "0" * 40
+    assert run_merge(request, verify="tensors", show=False).report["revision"] == "old"
     with pytest.raises(UserError, match="it is not in the cache"):
         run_merge(Request((str(adapter),), tmp_path / "b", base="someone/other", cache_dir=str(tmp_path / "cache")))
     with pytest.raises(UserError, match="neither a folder here nor a Hub id"):
