@@ -220,10 +220,11 @@ def test_the_command_line(exported, tmp_path, monkeypatch, capsys):
     from lf_registry.cli import app
 
     _, adapter, _ = exported
-    run = CliRunner().invoke(app, ["merge", str(adapter), "--out", str(tmp_path / "out"), "--verify", "tensors"])
+    run = CliRunner().invoke(app, ["merge", str(adapter), "--out", str(tmp_path / "the out"), "--verify", "tensors"])
     assert run.exit_code == 0, run.output
     assert "14 tensors merged" in run.stdout
-    assert run.stdout.splitlines()[-1].startswith("next: llamafactory-cli chat")
+    last = run.stdout.splitlines()[-1]
+    assert last == f"next: llamafactory-cli chat --model_name_or_path '{tmp_path / 'the out'}' --template NAME"
     run = CliRunner().invoke(app, ["merge", str(adapter)])
     assert "--out DIR is missing" in str(run.exception)
     folder = tmp_path / "run"

@@ -312,6 +312,13 @@ def test_an_adapter_that_changes_nothing(broken):
     refused(*broken, "equals its base")
 
 
+@pytest.mark.parametrize("name", ["outputs/my_lroa", "./outputs/my lora"])
+def test_a_mistyped_folder(project, name):
+    project("outputs/my_lora/adapter_config.json", {})
+    with pytest.raises(UserError, match="did you mean 'outputs/my_lora'"):
+        run_merge(Request((name,), project.root / "out"), show=False)
+
+
 def test_an_unknown_template(broken):
     refused(*broken, "did you mean 'llama3-ironman'", template="lama3-ironman")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -164,6 +165,14 @@ def base_name(adapter: Path) -> tuple[str, str | None]:
     return name, revision if isinstance(revision, str) else None
 
 
+def _siblings(name: str) -> str:
+    """What a mistyped folder was probably meant to be; nothing when the folder above is not there either."""
+    above = Path(name).parent
+    folders = [str(path) for path in above.iterdir() if path.is_dir()] if is_dir(above) else []
+    close = difflib.get_close_matches(str(Path(name)), folders, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir: str | None = None) -> Path:
     """A folder as it is, or the Hub's files of an id: from the cache, or downloaded.
 
@@ -175,7 +184,9 @@ def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir
     if is_file(name) or not _HUB_ID.match(name) or name.startswith("."):
         how = "is a file, no folder" if is_file(name) else "is neither a folder here nor a Hub id"
         option = "--base" if what == "base model" else "the adapter's folder"
-        raise UserError(f"{what} {name!r} {how} (paths start at the current folder)", hint=f"correct {option}")
+        raise UserError(
+            f"{what} {name!r} {how} (paths start at the current folder){_siblings(name)}", hint=f"correct {option}"
+        )
     from ..network import stay_offline_without_network
 
     offline = stay_offline_without_network()
@@ -186,8 +197,10 @@ def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir
     try:
         return Path(snapshot_download(name, revision=revision, cache_dir=cache_dir, allow_patterns=patterns))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        why = "it is not in the cache, and the Hub does not answer" if offline else first
+        why = str(error).strip().splitlines()[0]
+        if offline:
+            why = "it is not in the cache, and the Hub does not answer"
+        why += _siblings(name)
         raise UserError(
             f"{what} {name!r}: there is no such folder here, and as a Hub id it cannot be loaded: {why}",
             hint=f"hf download {name}, or name a folder",
