@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from lf_registry.errors import UserError
 from lf_registry.merge.resolve import Request, bytes_of, request_from_recipe
 from lf_registry.merge.run import run_merge
+from lf_registry.merge.safe import put_in_place, temporary_folder
 from merge_models import save_adapter
 from tensor_files import LFS, entry, write
 
@@ -64,6 +66,12 @@ CONFIG = {
     "bias": ({"bias": "some"}, "bias: 'some'"),
     "saved-nothing": ({"modules_to_save": ["lm_head"]}, "modules_to_save: 'lm_head'"),
     "new-experts": ({"target_parameters": ["x.y"], "peft_version": "0.19.0"}, "target_parameters"),
+    "unknown-key": ({"use_tomorrows_lora": True}, "use_tomorrows_lora: PEFT 0.18 does not know this key"),
+    "lora-ga": ({"init_lora_weights": "lora_ga"}, "init_lora_weights"),
+    "no-pattern": ({"rank_pattern": {"(": 4}}, "rank_pattern: '('"),
+    "no-number": ({"alpha_pattern": {"q_proj": "much"}}, "alpha_pattern: 'q_proj': 'much'"),
+    "target-no-pattern": ({"target_modules": "["}, "target_modules: '['"),
+    "target-number": ({"target_modules": 5}, "target_modules: must be a list"),
     "patterns": ({"rank_pattern": ["q_proj"]}, "rank_pattern: must be an object"),
 }
 
@@ -74,9 +82,27 @@ def test_an_adapter_config_that_cannot_be_merged(broken, changes, words):
     refused(*broken, "adapter_config.json", words)
 
 
+def test_every_key_of_pefts_config_is_known():
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    from lf_registry.merge import adapter_config as ours
+
+    names = {field.name for field in fields(LoraConfig)}
+    assert names == ours._KNOWN | set(ours._DEFAULTS) | set(ours._REFUSED)
+
+
 def test_a_targeted_module_without_tensors(broken):
     set_keys(broken[1] / "adapter_config.json", target_modules=["q_proj", "v_proj", "k_proj"])
     refused(*broken, "layers.0.self_attn.k_proj", "target_modules")
+
+
+def test_a_targeted_module_of_a_renamed_model_without_tensors(bases, tmp_path):
+    base = bases("qwen2-vl")
+    adapter = save_adapter(base, tmp_path / "a", target_modules=["q_proj", "v_proj"])
+    set_keys(adapter / "adapter_config.json", target_modules=["q_proj", "v_proj", "up_proj", "lm_head"])
+    refused(base, adapter, "model.language_model.layers.0.mlp.up_proj", "lm_head", "target_modules")
 
 
 def change_adapter(change):
@@ -286,6 +312,13 @@ def test_an_adapter_that_changes_nothing(broken):
     refused(*broken, "equals its base")
 
 
+@pytest.mark.parametrize("name", ["outputs/my_lroa", "./outputs/my lora"])
+def test_a_mistyped_folder(project, name):
+    project("outputs/my_lora/adapter_config.json", {})
+    with pytest.raises(UserError, match="did you mean 'outputs/my_lora'"):
+        run_merge(Request((name,), project.root / "out"), show=False)
+
+
 def test_an_unknown_template(broken):
     refused(*broken, "did you mean 'llama3-ironman'", template="lama3-ironman")
 
@@ -294,6 +327,31 @@ def test_a_full_disk_is_seen_before_writing(broken, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type(usage)(usage.total, usage.total, 1000))
     refused(*broken, "are free", "room")
+
+
+@pytest.mark.parametrize("most", [10, 20_000], ids=["config", "weights"])
+def test_a_file_that_cannot_be_written_to_its_end(broken, most):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        refused(*broken, "File too large", "nothing was changed")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_target_whose_name_is_too_long(pair, tmp_path):
+    base, adapter = pair
+    with pytest.raises(UserError, match=r"--out: .*File name too long"):
+        run_merge(Request((str(adapter),), tmp_path / ("a" * 300), base=str(base)), show=False)
+
+
+def test_what_came_to_the_target_during_the_merge_is_kept(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "theirs.txt").write_text("x")
+    with pytest.raises(UserError, match="cannot be put in place"), temporary_folder(tmp_path / "out") as folder:
+        (folder / "config.json").write_text("{}")
+        put_in_place(folder, tmp_path / "out", overwrite=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs.txt"]
 
 
 def test_an_existing_target_is_kept(pair, tmp_path):
@@ -329,6 +387,14 @@ KEYS = {
     "dtype": ("infer_dtype: int8", "infer_dtype"),
     "size": ("export_size: 0", "export_size"),
     "4-bit": ("quantization_bit: 4", "quantization_bit"),
+    "typo": ("infer_dtyp: float16", "infer_dtyp.*did you mean 'infer_dtype'"),
+    "no-text": ("default_system: 5", "default_system"),
+    "no-name": ("template: 5", "template"),
+    "a-list": ("cache_dir: [a, b]", "cache_dir"),
+    "rope": ("rope_scaling: linear", "rope_scaling"),
+    "new-tokens": ("add_tokens: <a>,<b>", "add_tokens"),
+    "another-architecture": ("mixture_of_depths: convert", "mixture_of_depths"),
+    "from-scratch": ("train_from_scratch: true", "train_from_scratch"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def merge(
     speed = report["bytes"] / 1e9 / max(result.seconds, 1e-9)
     print(f"wrote {result.out}: {report['parameters']:,} parameters in {result.seconds:.1f} s ({speed:.1f} GB/s)")
     print(f"verified: {_verified(report)}")
-    print(f"next: llamafactory-cli chat --model_name_or_path {result.out} --template {report['template'] or 'NAME'}")
+    out, name = shlex.quote(str(result.out)), report["template"] or "NAME"
+    print(f"next: llamafactory-cli chat --model_name_or_path {out} --template {name}")
 
 
 def _verified(report: dict) -> str:

@@ -67,7 +67,7 @@ def make_plan(
     """
     state = _State(base, dtype)
     for adapter in adapters:
-        state.problems += missing_modules(base, adapter)
+        state.problems += missing_modules(state.names, adapter)
         for change in adapter.changes:
             state.apply(adapter, change)
     config = state.finish()

@@ -28,6 +28,13 @@ def check_target(target: Path, sources: list[Path], *, overwrite: bool) -> None:
     Raises:
         UserError: it exists (without ``overwrite``), is no model folder, or is one of the sources.
     """
+    try:
+        _check_target(target, sources, overwrite)
+    except OSError as error:
+        raise UserError(f"--out: {target}: cannot be written ({error.strerror})") from None
+
+
+def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
     real = target.resolve()
     for source in sources:
         if real == source.resolve() or real in source.resolve().parents:
@@ -84,7 +91,10 @@ def clean_leftovers(target: Path) -> list[str]:
     notes = []
     target = target.resolve()
     for left in sorted(target.parent.glob(f".{glob_escape(target.name)}.merging-*")):
-        descriptor = os.open(left, os.O_RDONLY)
+        try:
+            descriptor = os.open(left, os.O_RDONLY)
+        except OSError as error:
+            raise UserError(f"{left}: was left by a merge and cannot be opened ({error.strerror})") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -116,7 +126,7 @@ def temporary_folder(target: Path) -> Iterator[Path]:
     The lock is the process's own: when it is killed, the lock is gone, and the next merge may remove the folder.
 
     Raises:
-        UserError: the folder cannot be made.
+        UserError: the folder cannot be made, or anything cannot be read or written inside the block.
     """
     target = target.resolve()
     try:
@@ -130,9 +140,18 @@ def temporary_folder(target: Path) -> Iterator[Path]:
     try:
         with _terminated_as_interrupt():
             yield folder
+    except OSError as error:
+        raise _explained(error, target.parent) from error
     finally:
         os.close(descriptor)
         shutil.rmtree(folder, ignore_errors=True)  # after success this is the name's old folder, or nothing
+
+
+def _explained(error: OSError, folder: Path) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{folder}: the disk became full while writing; nothing was changed", hint="make room")
+    where = f"{error.filename}: " if error.filename else ""
+    return UserError(f"{where}{error.strerror or error}; the merge was stopped and nothing was changed")
 
 
 @contextmanager
@@ -157,8 +176,10 @@ def _umask() -> int:
     return current
 
 
-def put_in_place(folder: Path, target: Path) -> None:
+def put_in_place(folder: Path, target: Path, *, overwrite: bool) -> None:
     """Give ``folder`` the name ``target`` in one step; what stood there has ``folder``'s name afterwards, or is gone.
+
+    Without ``overwrite`` only an empty folder is replaced: what came there during the merge is somebody's.
 
     Raises:
         UserError: the target cannot be replaced.
@@ -166,7 +187,7 @@ def put_in_place(folder: Path, target: Path) -> None:
     target = target.resolve()
     sync_folder(folder)
     try:
-        if target.exists() and any(target.iterdir()):
+        if overwrite and target.exists() and any(target.iterdir()):
             _exchange(folder, target)
         else:
             folder.rename(target)
