@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .quiet import quiet
 
 #: Below so many parameters the comparison is made unless it is turned off: two loads in fp32 then fit most machines.
 MOST_PARAMETERS = 2_000_000_000
@@ -44,7 +45,7 @@ def compare_logits(
     """
     import torch
 
-    with _quiet(), torch.no_grad():
+    with quiet(), _without_bars(), torch.no_grad():
         try:
             ids = _prompt(merged, trust)
             expected = _adapted(base, adapters, merged, ids, trust)
@@ -130,19 +131,12 @@ def _vocabulary(folder: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
-    """Turn off the progress bars and warnings of Transformers and PEFT; what matters is in the distance."""
-    import warnings
-
+def _without_bars() -> Iterator[None]:
+    """Turn off the progress bars of Transformers."""
     import transformers
 
-    level = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        transformers.logging.set_verbosity(level)
         transformers.logging.enable_progress_bar()

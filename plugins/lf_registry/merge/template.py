@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, did_you_mean
 from ..templates import builtin_template_names, load_templates
+from .quiet import quiet
 
 
 def check_template(name: str) -> None:
@@ -36,7 +35,7 @@ def write_with_template(
     """
     if source is None:
         raise UserError(f"--template {name}: neither the adapter nor the base has a tokenizer (tokenizer_config.json)")
-    with contextlib.redirect_stdout(sys.stderr):  # libraries print while they are imported
+    with quiet():
         from transformers import AutoTokenizer
 
         from ..hooks.export_template import apply_template
