@@ -154,6 +154,15 @@ def test_the_untied_model_answers_like_base_and_adapter(bases, merged, tmp_path,
     assert (got - expected).abs().max() < 1e-4
 
 
+def test_two_input_embeddings_are_not_guessed_to_be_tied(bases, merged, tmp_path):
+    base = Path(shutil.copytree(bases("llama-tied"), tmp_path / "base"))
+    change_tensors(base, lambda tensors: tensors | {"tower.embed_tokens.weight": tensors["model.norm.weight"][:, None]})
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=["q_proj"])
+    out = merged(adapter)
+    assert "lm_head.weight" not in load_file(out / "model.safetensors")
+    same(load(out).state_dict(), peft_merged(base, adapter))
+
+
 STORED = {"head": ["c_attn", "lm_head"], "embedding": ["c_attn", "wte"]}
 
 
@@ -200,6 +209,20 @@ def test_several_adapters_are_merged_one_after_the_other(bases, merged, tmp_path
     second = save_adapter(base, tmp_path / "b", seed=2, target_modules=["q_proj", "lm_head"], use_rslora=True)
     third = save_adapter(base, tmp_path / "c", seed=3, target_modules=["q_proj"], use_dora=True)
     same(load(merged(first, second, third)).state_dict(), peft_merged(base, first, second, third))
+
+
+def test_saved_modules_are_enough_of_a_change(bases, merged, tmp_path):
+    base = bases("llama")
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=["q_proj"], modules_to_save=["lm_head"])
+    change_tensors(adapter, lambda tensors: {n: t.zero_() if "lora_" in n else t for n, t in tensors.items()})
+    same(load(merged(adapter)).state_dict(), peft_merged(base, adapter))
+
+
+def test_trained_tokens_after_an_adapter_with_lora_on_the_embedding(bases, merged, tmp_path):
+    base = bases("llama")
+    first = save_adapter(base, tmp_path / "a", target_modules=["q_proj", "embed_tokens"])
+    second = save_adapter(base, tmp_path / "b", target_modules=["q_proj"], trainable_token_indices=[3, 5])
+    same(load(merged(first, second)).state_dict(), peft_merged(base, first, second))
 
 
 @pytest.mark.parametrize("to", ["bfloat16", "float16", "float32"])

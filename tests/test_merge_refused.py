@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from lf_registry.errors import UserError
@@ -161,6 +162,42 @@ ADAPTER = {
 def test_an_adapter_whose_tensors_do_not_fit(broken, change, words):
     change_adapter(change)(*broken)
     refused(*broken, "adapter_model.safetensors", words)
+
+
+def test_trained_tokens_that_do_not_fit(bases, tmp_path):
+    base = bases("llama")
+    adapter = save_adapter(base, tmp_path / "a", target_modules=["q_proj"], trainable_token_indices=[3, 5])
+    for indices, words in (([3, 160], "rows [3, 160]"), ([3, 3], "an index stands there twice"), ([3], "does not fit")):
+        set_keys(adapter / "adapter_config.json", trainable_token_indices=indices)
+        refused(base, adapter, words)
+
+
+def test_dora_and_trained_tokens_on_an_embedding_with_lora(bases, tmp_path):
+    base = bases("llama")
+    adapter = save_adapter(base, tmp_path / "dora", target_modules=["embed_tokens"], use_dora=True)
+    refused(base, adapter, "use_dora: DoRA on an embedding (model.embed_tokens) is not supported")
+    adapter = save_adapter(base, tmp_path / "a", target_modules=["q_proj", "embed_tokens"])
+    set_keys(adapter / "adapter_config.json", trainable_token_indices=[3])
+    key = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+    change_adapter(lambda tensors: tensors.update({key: torch.zeros(1, 64)}))(base, adapter)
+    refused(base, adapter, "trainable_token_indices: 'model.embed_tokens' has LoRA too")
+
+
+def test_an_adapter_around_an_adapter(broken):
+    def nest(tensors):
+        for name in list(tensors):
+            tensors[name.replace(".lora_", ".base_layer.lora_")] = tensors.pop(name)
+
+    change_adapter(nest)(*broken)
+    refused(*broken, "stands inside another adapter's wrapper")
+
+
+def test_one_of_two_vocabularies_resized(bases, tmp_path):
+    base = bases("llama")
+    saved = {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}
+    adapter = save_adapter(base, tmp_path / "a", resize=192, **saved)
+    change_adapter(lambda tensors: tensors.pop("base_model.model.model.embed_tokens.weight"))(base, adapter)
+    refused(base, adapter, "the resized vocabularies do not agree", "embed_tokens.weight 160", "lm_head.weight 192")
 
 
 def first(base: Path) -> Path:
@@ -323,9 +360,10 @@ def test_an_unknown_template(broken):
     refused(*broken, "did you mean 'llama3-ironman'", template="lama3-ironman")
 
 
-def test_a_full_disk_is_seen_before_writing(broken, monkeypatch):
+@pytest.mark.parametrize("free", [1000, 10 << 20], ids=["nothing", "the-weights-alone"])
+def test_a_full_disk_is_seen_before_writing(broken, monkeypatch, free):
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: type(usage)(usage.total, usage.total, 1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type(usage)(usage.total, usage.total, free))
     refused(*broken, "are free", "room")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -111,9 +112,13 @@ def test_the_shares_hold_every_byte_once(tmp_path_factory, sizes, threads):
         end += count
 
 
-def test_without_copy_file_range_bytes_are_read_and_written(tmp_path, monkeypatch):
+REASONS = [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM]
+
+
+@pytest.mark.parametrize("reason", REASONS, ids=errno.errorcode.get)
+def test_without_copy_file_range_bytes_are_read_and_written(tmp_path, monkeypatch, reason):
     def missing(*arguments):
-        raise OSError(38, "not implemented")
+        raise OSError(reason, "cannot")
 
     monkeypatch.setattr(os, "copy_file_range", missing)
     data = os.urandom(3 << 20)
@@ -135,6 +140,21 @@ def test_neighbouring_copies_become_one(bases):
     header = plan.shards[0].header
     assert read_header(base.folder / "model.safetensors").size == plan.size
     assert len(header) % 8 == 0
+
+
+def test_copies_with_a_gap_in_the_source_stay_two(bases):
+    base = read_base(bases("llama"))
+    some = [base.parts[name] for name in list(base.parts)[::2]]
+    planned = {part.name: OutTensor(part.name, part.dtype, part.shape, part) for part in some}
+    work = list(work_of(Plan(base.folder, tuple(shards(base, planned, None)))))
+    assert [(item.start, item.count) for item in work] == [(part.start, part.end - part.start) for part in some]
+
+
+def test_finite_values_whose_sum_is_not():
+    values = torch.full((100,), 60_000, dtype=torch.float16)
+    assert not values.sum().isfinite() and worker._finite(values)
+    values[7] = float("inf")
+    assert not worker._finite(values)
 
 
 @pytest.mark.parametrize("broken", ["merged", "copied"])
