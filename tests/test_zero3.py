@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import ROOT
+from lf_registry.merge.export_adapter import export_adapter
 from lf_registry.templates import load_templates
 from lf_registry.tiny.demo import merge_persona, train_persona
 from lf_registry.tiny.first_training import train
@@ -113,3 +115,15 @@ def test_a_misspelt_template_stops_before_anything_starts(tmp_path):
     assert done.returncode == 1
     assert "did you mean 'llama3-ironman'" in done.stderr
     assert "Traceback" not in done.stderr and "torchrun" not in done.stderr
+
+
+def test_the_adapter_is_rebuilt_from_the_partitions_of_two_processes(trained, tmp_path):
+    _, adapter, _, _ = trained
+    checkpoint = tmp_path / "checkpoint-24"
+    shutil.copytree(adapter / "checkpoint-24", checkpoint)
+    expected = load_file(checkpoint / "adapter_model.safetensors")
+    (checkpoint / "adapter_model.safetensors").unlink()
+    export_adapter(checkpoint, None)
+    rebuilt = load_file(checkpoint / "adapter_model.safetensors")
+    assert rebuilt.keys() == expected.keys()
+    assert all(torch.equal(rebuilt[name].float(), tensor.float()) for name, tensor in expected.items())
