@@ -44,7 +44,7 @@ def checkpoint(bases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("zero")
     base = bases("llama")
     adapter = save_adapter(base, folder / "start", target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head"])
-    environment = os.environ | {"DS_ACCELERATOR": "cpu", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
+    environment = os.environ | {"DS_ACCELERATOR": "cpu", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     environment |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
     command = [sys.executable, "-c", TRAIN, str(base), str(adapter), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -154,15 +154,6 @@ def test_the_untied_model_answers_like_base_and_adapter(bases, merged, tmp_path,
     assert (got - expected).abs().max() < 1e-4
 
 
-def test_two_input_embeddings_are_not_guessed_to_be_tied(bases, merged, tmp_path):
-    base = Path(shutil.copytree(bases("llama-tied"), tmp_path / "base"))
-    change_tensors(base, lambda tensors: tensors | {"tower.embed_tokens.weight": tensors["model.norm.weight"][:, None]})
-    adapter = save_adapter(base, tmp_path / "adapter", target_modules=["q_proj"])
-    out = merged(adapter)
-    assert "lm_head.weight" not in load_file(out / "model.safetensors")
-    same(load(out).state_dict(), peft_merged(base, adapter))
-
-
 STORED = {"head": ["c_attn", "lm_head"], "embedding": ["c_attn", "wte"]}
 
 
