@@ -17,7 +17,7 @@ from lf_registry.merge.checkpoint import parts_of, read_base
 from lf_registry.merge.operations import AddDelta, Operation, OutTensor
 from lf_registry.merge.plan import Plan
 from lf_registry.merge.shards import shards
-from lf_registry.merge.verify import verify_tensors
+from lf_registry.merge.verify import bytes_to_read, verify_tensors
 from lf_registry.merge.work import Copy, Merge, shares, work_of
 from lf_registry.tensors import read_header
 
@@ -88,7 +88,7 @@ def test_any_model(tmp_path_factory, model):
     assert seen[-1] == sum(tensor.size for tensor in planned.values())
     differ = any(not torch.equal(got[name], tensor) for name, tensor in tensors.items())
     if differ and all(tensor.isfinite().all() for tensor in got.values()):
-        verify_tensors(plan, out, written, threads)
+        verify_tensors(plan, out, written, threads, lambda done: None)
 
 
 @QUIET
@@ -169,7 +169,9 @@ def test_a_byte_that_changes_on_the_disk_is_found(bases, tmp_path, broken):
     plan = make_plan(base, [adapter])
     (tmp_path / "out").mkdir()
     written = stream.write(plan, tmp_path / "out", threads=2, progress=lambda done: None)
-    assert verify_tensors(plan, tmp_path / "out", written, 2)["tensors_merged"] == 2
+    seen = []
+    assert verify_tensors(plan, tmp_path / "out", written, 2, seen.append)["tensors_merged"] == 2
+    assert seen == sorted(seen) and seen[-1] == bytes_to_read(plan, written)
     item = written.merged[0].work if broken == "merged" else written.copied[0]
     place = item.begin if isinstance(item, Merge) else item.place
     with (tmp_path / "out" / item.file).open("r+b") as file:
@@ -178,4 +180,4 @@ def test_a_byte_that_changes_on_the_disk_is_found(bases, tmp_path, broken):
         file.seek(place)
         file.write(bytes([byte[0] ^ 1]))
     with pytest.raises(UserError, match="read back" if broken == "merged" else "copied from there"):
-        verify_tensors(plan, tmp_path / "out", written, 2)
+        verify_tensors(plan, tmp_path / "out", written, 2, seen.append)

@@ -39,7 +39,8 @@ def merge(
     }
     changes = {key: value for key, value in given.items() if value is not None}
     if adapter[0].endswith((".yaml", ".yml")):
-        request = replace(request_from_recipe(adapter[0], adapter[1:]), **changes)  # type: ignore[arg-type]
+        to = [] if out is None else [f"export_dir={out}"]
+        request = replace(request_from_recipe(adapter[0], [*adapter[1:], *to]), **changes)  # type: ignore[arg-type]
     else:
         if out is None:
             raise WrongUsage("--out DIR is missing: where the merged model goes")

@@ -27,7 +27,8 @@ from .finish import (
 )
 from .plan import Plan, make_plan
 from .resolve import DTYPES, Request, adapter_folder, base_name, local_folder
-from .safe import check_space, check_target, clean_leftovers, put_in_place, sync_folder, temporary_folder
+from .safe import clean_leftovers, put_in_place, sync_folder, temporary_folder
+from .target import check_space, check_target
 
 if TYPE_CHECKING:
     from .stream import Written
@@ -102,7 +103,7 @@ def run_merge(
         from .stream import write
 
         started = time.monotonic()
-        with _bar(plan, show) as progress:
+        with _bar("merging", plan.size, show) as progress:
             written = write(plan, folder, threads=threads, progress=progress)
         seconds = time.monotonic() - started
         report: dict[str, Any] = {
@@ -117,7 +118,7 @@ def run_merge(
             "verified": level,
         }
         if level != "none":
-            found, more = _verify(plan, folder, written, threads)
+            found, more = _verify(plan, folder, written, threads, show)
             report["tensors"], notes = found, notes + more
         if level == "logits":
             found, more = _logits(base.folder, folders, folder, _type(plan), trust=trust, must=verify == "logits")
@@ -132,10 +133,11 @@ def run_merge(
     return Result(request.out, seconds, report, tuple(notes))
 
 
-def _verify(plan: Plan, folder: Path, written: Written, threads: int) -> tuple[dict[str, Any], list[str]]:
-    from .verify import verify_tensors
+def _verify(plan: Plan, folder: Path, written: Written, threads: int, show: bool) -> tuple[dict[str, Any], list[str]]:
+    from .verify import bytes_to_read, verify_tensors
 
-    found = verify_tensors(plan, folder, written, threads)
+    with _bar("verifying", bytes_to_read(plan, written), show) as progress:
+        found = verify_tensors(plan, folder, written, threads, progress)
     same = found["tensors_not_changed_by_their_delta"]
     if not same:
         return found, []
@@ -178,15 +180,15 @@ def _level(asked: str, plan: Plan, folders: list[Path]) -> tuple[str, list[str]]
 
 
 @contextmanager
-def _bar(plan: Plan, show: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar by bytes, with speed, on a terminal; nothing elsewhere."""
+def _bar(doing: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar by bytes, with speed, on a terminal; nothing elsewhere. Takes the number of bytes done so far."""
     if not show or not sys.stderr.isatty():
         yield lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("merging"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (TextColumn(doing), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("merging", total=plan.size)
+        task = progress.add_task(doing, total=total)
         yield lambda done: progress.update(task, completed=done)
