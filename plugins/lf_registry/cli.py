@@ -13,6 +13,7 @@ from . import listing
 from .cli_model import export_adapter, merge
 from .cli_recipe import check, estimate
 from .errors import UserError
+from .leave import leave
 
 app = typer.Typer(
     name="lf-registry",
@@ -158,4 +159,8 @@ def main() -> None:
         app(prog_name="lf-registry")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        leave(error.exit_code)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        leave(end.code or 0)

@@ -5,9 +5,11 @@ Memory does not grow with the model: each thread has one piece in its buffers, a
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +65,8 @@ def write(
         flusher = pool.submit(_flush, [folder / shard.file for shard in plan.shards], stop)
         try:
             if merges:
-                from . import arithmetic  # noqa: F401, importing torch takes a second, in which the kernel copies
+                with _no_collection():
+                    from . import arithmetic  # noqa: F401, importing torch takes a second, in which the kernel copies
             running += [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Merge)]
             while wait(running, timeout=0.1, return_when="FIRST_EXCEPTION").not_done:
                 progress(sum(worker.done for worker in workers))
@@ -78,6 +81,19 @@ def write(
     progress(sum(worker.done for worker in workers))
     merged = [entry for worker in workers for entry in worker.merged]
     return Written(merged, [item for worker in workers for item in worker.share if isinstance(item, Copy)])
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Import without the garbage collector: it would look ten times at a million objects that all stay."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was:
+            gc.enable()
 
 
 def _flush(paths: list[Path], stop: threading.Event) -> None:
