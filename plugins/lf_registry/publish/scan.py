@@ -97,7 +97,8 @@ def _scan_file(upload: Upload, private: Private) -> Iterator[Leak]:
     seen: set[tuple[int, str]] = set()
     try:
         for block in blocks(upload):
-            hits = [*secrets_in(block.data, bare_values=bare, vocabulary=vocabulary), *paths_in(block.data, private)]
+            hits = list(secrets_in(block.data, bare_values=bare, vocabulary=vocabulary, shapes_only=block.image))
+            hits += paths_in(block.data, private)
             for start, end, kind in _outermost(hits):
                 if start < block.fresh:
                     continue

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from ..tensors import read_header
@@ -19,6 +19,7 @@ WINDOW, OVERLAP = 16 << 20, 1 << 14
 _PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", *(b"\x80" + bytes([n]) for n in range(2, 6)))
 _WIDE = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"))
 _MARKS = (*_WIDE, (codecs.BOM_UTF16_BE, "utf-16"))
+_ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
@@ -32,6 +33,7 @@ class Block:
         fresh: hits that begin before this byte were found in the piece before.
         part: where inside the file, when that is not a line: ``__metadata__: run``.
         exact: whether a byte's place in ``data`` is its place in the file's line.
+        image: the bytes are an image's, or a text in one: only known shapes mean something there.
     """
 
     data: bytes
@@ -39,6 +41,7 @@ class Block:
     fresh: int = 0
     part: str = ""
     exact: bool = True
+    image: bool = False
 
 
 class CannotSearch(Exception):
@@ -69,10 +72,21 @@ def blocks(upload: Upload) -> Iterator[Block]:
             encoding = "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
         text = io.BytesIO(stream.read().decode(encoding, "replace").encode()) if encoding else stream
         for block in _windows(text):
-            yield block
+            yield replace(block, image=image)
             if b"\\u00" in block.data or b"\\/" in block.data:
-                plain = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), block.data).replace(b"\\/", b"/")
-                yield Block(plain, block.line, 0, exact=False)
+                yield Block(_unescaped(block.data), block.line, exact=False)
+
+
+def _unescaped(data: bytes) -> bytes:
+    """The lines with characters that JSON may write as escapes, written plainly; the other lines empty."""
+    kept, done = [], 0
+    for match in _ESCAPE.finditer(data):
+        if match.start() >= done:
+            begin = data.rfind(b"\n", done, match.start()) + 1 or done
+            end = data.find(b"\n", match.end())
+            kept += [b"\n" * data.count(b"\n", done, begin), data[begin : end if end >= 0 else len(data)]]
+            done = begin + len(kept[-1])
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), b"".join(kept)).replace(b"\\/", b"/")
 
 
 def _opened(upload: Upload) -> BinaryIO:
@@ -119,4 +133,4 @@ def _image(content: bytes) -> Iterator[Block]:
         ) from None
     for key, value in texts.items():
         data = value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
-        yield Block(f"{key}: ".encode() + data, part=f"text {key!r} of the image", exact=False)
+        yield Block(f"{key}: ".encode() + data, part=f"text {key!r} of the image", exact=False, image=True)

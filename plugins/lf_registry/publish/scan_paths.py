@@ -53,29 +53,37 @@ def private_paths(folders: Iterable[Path]) -> Private:
 
 def paths_in(data: bytes, private: Private) -> Iterator[Hit]:
     """Everything in a block of bytes that looks like a path of this machine."""
+    for start, end in (*_general(data), *_private(data, private)):
+        yield start, end, KIND
+
+
+def _general(data: bytes) -> Iterator[tuple[int, int]]:
     for root in _ROOTS:
-        name = f"/{root}".encode()
         # After the name comes a slash (in some JSON a backslash before it) and the next name's first letter.
-        for place in (*_places(data, name + b"/"), *_places(data, name + b"\\/")):
-            if match := _INSIDE.match(data, place):
-                yield place, max(match.end(), place + len(name) + 2), KIND
+        for slash in (b"/", b"\\/"):
+            name = f"/{root}".encode() + slash
+            for place in _places(data, name):
+                if _INSIDE.match(data, place):
+                    yield place, place + len(name) + 1
     for word in (b"Users", b"Documents and Settings"):
         for place in _places(data, word):
             if match := _WINDOWS.search(data, max(0, place - 6), place + len(word) + 6):
-                yield match.start(), match.end(), KIND
+                yield match.span()
     for place in _places(data, b"file:"):
         if match := _FILE.match(data, place):
-            yield place, match.end(), KIND
+            yield match.span()
+
+
+def _private(data: bytes, private: Private) -> Iterator[tuple[int, int]]:
     for folder in private.folders:
         for place in _places(data, folder):
             after = data[place + len(folder) : place + len(folder) + 1]
             if _WHOLE.search(data[max(0, place - 1) : place + 1]) and not re.match(rb"[\w-]", after):
-                yield place, place + len(folder), KIND
-    if private.user:
-        for place in _places(data, b"/" + private.user + b"/"):
-            begin = max(0, place - 400)
-            if match := _ABSOLUTE.search(data[begin : place + 1]):
-                yield begin + match.start(), place + len(private.user) + 2, KIND
+                yield place, place + len(folder)
+    for place in _places(data, b"/" + private.user + b"/") if private.user else ():
+        begin = max(0, place - 400)
+        if match := _ABSOLUTE.search(data[begin : place + 1]):
+            yield begin + match.start(), place + len(private.user) + 2
 
 
 def _places(data: bytes, text: bytes) -> Iterator[int]:

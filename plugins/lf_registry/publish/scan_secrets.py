@@ -59,17 +59,21 @@ _RUN = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_-]{23,}")
 _PIECE = re.compile(rb"[A-Za-z0-9]+")
 _AWS_SECRET = re.compile(rb"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z0-9]*[+/])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=_-])")
 _HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
-#: A longer run is data (an image, a table of a tokenizer), no key.
+#: A longer run of base64 is data (an image, a table of a tokenizer), no key.
 _LONGEST = 200
+_BASE64_BEFORE = re.compile(rb"[A-Za-z0-9+/=_-]*$")
+_BASE64_AFTER = re.compile(rb"[A-Za-z0-9+/=_-]*")
+_DIGITS = frozenset(b"0123456789")
 
 
-def secrets_in(data: bytes, *, bare_values: bool, vocabulary: bool) -> Iterator[Hit]:
+def secrets_in(data: bytes, *, bare_values: bool, vocabulary: bool, shapes_only: bool = False) -> Iterator[Hit]:
     """Everything in a block of bytes that looks like a secret.
 
     Args:
         data: UTF-8, or bytes of another kind.
         bare_values: values without quotes count as well, as in YAML and ``.env`` files.
         vocabulary: the file lists pieces of words, so what is only random counts less.
+        shapes_only: search for known shapes alone, as in the bytes of an image.
     """
     for kind, anchors in _ANCHORS.items():
         if any(anchor in data for anchor in anchors):
@@ -82,8 +86,9 @@ def secrets_in(data: bytes, *, bare_values: bool, vocabulary: bool) -> Iterator[
         for match in _AUTHORIZATION.finditer(data):
             if re.search(rb"\d", match.group()):
                 yield match.start(), match.end(), "an authorization header"
-    yield from _named(data, bare_values)
-    yield from _random(data, vocabulary)
+    if not shapes_only:
+        yield from _named(data, bare_values)
+        yield from _random(data, vocabulary)
 
 
 def _named(data: bytes, bare_values: bool) -> Iterator[Hit]:
@@ -119,7 +124,11 @@ def _random(data: bytes, vocabulary: bool) -> Iterator[Hit]:
     """
     for match in _RUN.finditer(data):
         run = match.group()
-        if len(run) > _LONGEST or _in_address(data, match.start()):
+        if (
+            not any(byte in _DIGITS for byte in run)
+            or _is_data(data, *match.span())
+            or _in_address(data, match.start())
+        ):
             continue
         for piece in _PIECE.finditer(run):
             if len(piece.group()) == 40 and re.fullmatch(rb"[0-9a-f]{40}", piece.group()):
@@ -159,6 +168,13 @@ _KINDS = bytes(
     else 0
     for byte in range(256)
 )
+
+
+def _is_data(data: bytes, start: int, end: int) -> bool:
+    """Whether a run is a piece of a long text in base64."""
+    before = _BASE64_BEFORE.search(data, max(0, start - _LONGEST), start).group()  # type: ignore[union-attr]
+    after = _BASE64_AFTER.match(data, end, end + _LONGEST).group()  # type: ignore[union-attr]
+    return len(before) + end - start + len(after) > _LONGEST
 
 
 def _in_address(data: bytes, place: int) -> bool:
