@@ -56,7 +56,7 @@ def find_base_model(said: str | None, recipe_says: object, card_says: object) ->
     """
     if isinstance(card_says, list) and len(card_says) == 1:
         card_says = card_says[0]
-    sources = {"the weights' files": said, "the recipe": recipe_says, "README.md": card_says}
+    sources = {"the folder": said, "the recipe": recipe_says, "README.md": card_says}
     ids = {source: str(value) for source, value in sources.items() if is_hub_id(value)}
     if not ids:
         for folder in (said, recipe_says):

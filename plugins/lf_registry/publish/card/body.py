@@ -91,9 +91,6 @@ def _values(content: Content) -> dict[str, Any]:
     examples = [dataset.rows for dataset in content.datasets if dataset.use == "training"]
     saved = content.persona.strip().splitlines()[:1]
     terms = content.license.terms
-    standard = (
-        "" if content.license.id == "other" else f"https://huggingface.co/models?license=license:{content.license.id}"
-    )
     return {
         "kind": artifact.kind,
         "repo": repo,
@@ -116,7 +113,7 @@ def _values(content: Content) -> dict[str, Any]:
         "datasets": content.datasets,
         "examples": sum(filter(None, examples)) if all(examples) else 0,
         "license": content.license,
-        "license_link": content.license.link or terms.link or standard,
+        "license_link": content.license.link or terms.link,
         "license_notices": content.notices,
         "inherited": content.base_license is not None and content.base_license.key == content.license.key,
     }

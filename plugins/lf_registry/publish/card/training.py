@@ -131,7 +131,8 @@ def _batch(state: dict[str, Any], results: dict[str, Any], recipe: dict[str, Any
     if isinstance(speed, int | float) and isinstance(seconds, int | float) and isinstance(steps, int) and steps:
         devices = speed * seconds / (steps * each * many)
         if devices > 0.5 and abs(devices - round(devices)) < 0.25:
-            return f"{text}, {round(devices)} device{'s' if round(devices) > 1 else ''}"
+            many_devices = f"{round(devices)} device{'s' if round(devices) > 1 else ''}"
+            return f"{round(devices) * each * many}: {text}, {many_devices}"
     return text
 
 

@@ -20,7 +20,8 @@ class Usage:
 
     Attributes:
         chat_template: the Jinja text that is saved with it; empty when there is none.
-        stops: the tokens that end an answer, as text.
+        stops: the tokens that end an answer, as text; the tokenizer's EOS first.
+        generation_stops: whether ``generation_config.json`` names them, so that ``generate`` knows them by itself.
         tokenizer: whether the folder has one; otherwise the base model's is used.
         modelfile: whether there is an Ollama Modelfile.
         remote_code: loading it needs ``trust_remote_code=True``.
@@ -30,6 +31,7 @@ class Usage:
 
     chat_template: str
     stops: tuple[str, ...]
+    generation_stops: bool
     tokenizer: bool
     modelfile: bool
     remote_code: bool
@@ -45,6 +47,7 @@ def usage_of(artifact: Artifact, recipe: dict[str, Any]) -> Usage:
     return Usage(
         _chat_template(folder, tokenizer),
         _stops(folder, tokenizer),
+        artifact.kind == "model" and _read(folder / "generation_config.json").get("eos_token_id") is not None,
         (folder / "tokenizer_config.json").is_file(),
         (folder / "Modelfile").is_file(),
         bool(config.get("auto_map") or recipe.get("trust_remote_code")),
