@@ -15,8 +15,8 @@ from .training import TRAINER_MARK
 ORDER = ("about", "samples", "use", "training", "data", "limits", "license")
 #: What is added to a card that somebody wrote without us: facts that nobody knows by heart, and what a licence demands.
 ADDED = ("training", "license")
-_MARKER = re.compile(r"^<!-- lf-registry:(begin|end) ([\w-]+) -->[ \t]*$", re.MULTILINE)
-_RECORD = re.compile(r"^<!-- lf-registry:sections ([\w, -]*)-->[ \t]*$", re.MULTILINE)
+_MARKER = re.compile(r"^<!-- lf-registry:(begin|end) ([\w-]+) -->(?=[ \t]*\r?$)", re.MULTILINE)
+_RECORD = re.compile(r"^<!-- lf-registry:sections ([\w, -]*)-->(?=[ \t]*\r?$)", re.MULTILINE)
 #: The heading and the gaps of ``huggingface_hub``'s own template, which PEFT saves with every adapter.
 _TEMPLATE_HEADING, _GAP = "# Model Card for Model ID", "[More Information Needed]"
 
