@@ -204,6 +204,28 @@ def test_a_local_base_model_that_knows_where_it_came_from(card, tmp_path):
     assert metadata(card(artifact=folder, recipe=None)[0])["base_model"] == LLAMA3
 
 
+@pytest.mark.parametrize("recipe", [None, "recipes/ironman_lora.yaml"])
+def test_a_base_model_in_the_cache_of_the_hub(card, tmp_path, recipe):
+    snapshot = f"/root/.cache/huggingface/hub/models--{LLAMA3.replace('/', '--')}/snapshots/abc"
+    text, _ = card(artifact=adapter(tmp_path / "run", base=snapshot), recipe=recipe)
+    assert metadata(text)["base_model"] == LLAMA3 and "/root" not in text
+
+
+def test_a_card_may_name_what_is_also_a_folder_here(card, project):
+    project("allganize/Llama-3-Alpha-Ko-8B-Instruct/config.json", "{}")
+    folder = adapter(project.root / "run", base=LLAMA3)
+    with pytest.raises(UserError, match="base_model: it is not known"):
+        card(artifact=folder, recipe=None)
+    text, _ = card(artifact=folder, recipe=None, existing=f"---\nbase_model: {LLAMA3}\n---\n# x\n")
+    assert metadata(text)["base_model"] == LLAMA3
+
+
+@pytest.mark.parametrize("repo", ["a/b/c", "me/model.git", "me/--x", "../x", "me/x y"])
+def test_a_repository_that_cannot_be(card, repo):
+    with pytest.raises(UserError, match="cannot be a repository on the Hub"):
+        card(repo_id=repo)
+
+
 def test_two_base_models_are_refused(card, tmp_path):
     with pytest.raises(UserError, match="the folder says Qwen/Qwen2-7B-Instruct, the recipe says allganize"):
         card(artifact=adapter(tmp_path / "run", base="Qwen/Qwen2-7B-Instruct"))
@@ -214,3 +236,4 @@ def test_all_problems_at_once(card, tmp_path):
         card("full", artifact=full(tmp_path / "x"), recipe=None, license="apache2")
     text = str(caught.value)
     assert "base_model: it is not known" in text and "did you mean 'apache-2.0'" in text and "--recipe" in text
+    assert text.startswith("2 problems")

@@ -84,6 +84,13 @@ def test_somebodys_own_card_gets_two_sections_and_the_missing_metadata(card, tmp
     assert card(artifact=folder, existing=text)[0] == text
 
 
+def test_the_dashes_around_the_metadata_stay(card, tmp_path):
+    folder = adapter(tmp_path / "run")
+    text, _ = card(artifact=folder)
+    odd = "\n" + text.replace("\n---\n", "\n---  \n", 1).rstrip("\n")
+    assert card(artifact=folder, existing=odd)[0] == odd
+
+
 def test_a_card_without_metadata(card, tmp_path):
     text, _ = card(artifact=adapter(tmp_path / "run"), existing="# 내 모델\n")
     assert parse(split(text)[0])["base_model"] == LLAMA3

@@ -128,12 +128,13 @@ def test_refused(base, chosen):
         ("Qwen/Qwen2.5-3B", "apache-2.0", "Qwen Research License Agreement"),
         (LLAMA3, "Llama3", "did you mean 'llama3'"),
         (LLAMA3, "other", "license_name"),
+        ("Qwen/Qwen2-7B", "unknown", "says nothing"),
     ],
 )
 def test_a_licence_that_cannot_be_is_refused(card, tmp_path, base, license, words):
     with pytest.raises(UserError) as caught:
         card("full", artifact=full(tmp_path / "m"), recipe=recipe(base), repo_id="me/Llama-3-x", license=license)
-    assert words in str(caught.value)
+    assert words in str(caught.value) and len(caught.value.problems) == 1
 
 
 def test_an_unknown_licence_asks(card, tmp_path):

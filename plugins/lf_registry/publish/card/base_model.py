@@ -28,8 +28,13 @@ _OUTPUT_FOLDERS = (
 
 
 def is_hub_id(text: object) -> bool:
-    """Whether this names a repository on the Hub: ``NAME`` or ``OWNER/NAME``, and no local folder."""
-    if not isinstance(text, str) or not text or is_dir(text) or re.match(r"checkpoint-\d+$", text.rpartition("/")[2]):
+    """Whether this names a repository on the Hub: it looks like an id, and is no folder here."""
+    return looks_like_hub_id(text) and not is_dir(str(text))
+
+
+def looks_like_hub_id(text: object) -> bool:
+    """Whether this can be an id on the Hub: ``NAME`` or ``OWNER/NAME``, and not what a training's output is called."""
+    if not isinstance(text, str) or not text or re.match(r"checkpoint-\d+$", text.rpartition("/")[2]):
         return False
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
@@ -58,9 +63,11 @@ def find_base_model(said: str | None, recipe_says: object, card_says: object) ->
         card_says = card_says[0]
     sources = {"the folder": said, "the recipe": recipe_says, "README.md": card_says}
     ids = {source: str(value) for source, value in sources.items() if is_hub_id(value)}
+    if looks_like_hub_id(card_says):  # a card speaks of the Hub, also where a folder here has the same name
+        ids["README.md"] = str(card_says)
     if not ids:
         for folder in (said, recipe_says):
-            if isinstance(folder, str) and is_dir(folder) and (origin := _origin(Path(folder))):
+            if isinstance(folder, str) and (origin := _origin(Path(folder))):
                 return origin
         local = next((str(value) for value in sources.values() if value), None)
         what = f"{local!r} is a folder of this machine, or no Hub id" if local else "no file says it"
@@ -80,7 +87,10 @@ def find_base_model(said: str | None, recipe_says: object, card_says: object) ->
 
 
 def _origin(folder: Path) -> str | None:
-    """The Hub id that a local model's own files give."""
+    """The Hub id of a local model: by its place in the Hub's cache, or by its own files."""
+    for part in folder.parts:
+        if part.startswith("models--") and is_hub_id(name := part.removeprefix("models--").replace("--", "/")):
+            return name
     for name, key in (("config.json", "_name_or_path"), ("merge_report.json", "base")):
         try:
             value = json.loads((folder / name).read_text(encoding="utf-8")).get(key)

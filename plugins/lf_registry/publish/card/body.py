@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def _values(content: Content) -> dict[str, Any]:
         "served": content.name if artifact.kind == "adapter" else repo,
         "remote": ", trust_remote_code=True" if usage.remote_code else "",
         "question": "안녕하세요, 자기소개를 해 주세요." if "ko" in content.languages else "Hello, who are you?",
-        "template": content.template,
+        "template": shlex.quote(content.template) if content.template else "",
         "training": content.training,
         "recipe_file": "recipe.yaml" if content.recipe else "",
         "datasets": content.datasets,

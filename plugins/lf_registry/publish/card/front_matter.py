@@ -18,6 +18,17 @@ def split(text: str) -> tuple[str | None, str]:
     return (match[2], text[match.end() :]) if match else (None, text)
 
 
+def join(text: str, block: str, body: str) -> str:
+    """A card with another metadata block and another body; its lines of dashes stay as they are, or are added."""
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    newline = newline_of(text)
+    match = REGEX_YAML_BLOCK.search(text)
+    if match is None:
+        return f"---{newline}{block}{newline}---{newline}{newline}{body}"
+    return match[1] + block + match[3] + body
+
+
 def newline_of(text: str) -> str:
     """The line ending of a card: that of its first line."""
     first, found, _ = text.partition("\n")

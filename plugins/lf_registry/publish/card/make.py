@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import UserError
@@ -11,9 +12,10 @@ from ..artifact import Artifact
 from .base_model import base_license, find_base_model
 from .body import Content, sections
 from .data import datasets_of, languages
-from .front_matter import change, newline_of, parse, split
-from .licenses import License, contradiction, license_from_metadata, unknown_identifier, wrong_name
+from .front_matter import change, join, newline_of, parse, split
+from .licenses import License
 from .metadata import LICENSE_KEYS, merged, metadata, problems_of
+from .rules import choose_license, missing_notices, rules
 from .sections import is_generated, new_body, renew
 from .training import training_facts
 from .usage import usage_of
@@ -49,54 +51,97 @@ def make_card(
     """
     values = recipe.values if recipe else {}
     existing = (existing or "").removeprefix("\ufeff")
-    draft = bool(existing) and is_generated(existing)
-    kept = "" if draft or not existing.strip() else existing
-    warnings = ["README.md: the draft that the training saved is replaced by a card"] if draft else []
-    block, body = split(kept)
-    own = parse(block or "")
+    found = _Found()
+    if existing.strip() and is_generated(existing):
+        found.warnings.append("README.md: the draft that the training saved is replaced by a card")
+        existing = ""
+    own = parse(split(existing)[0] or "")
+    found.problems += _repository_problems(repo_id)
+    base, chosen, inherited = _base_and_license(artifact, values, own, license, found)
+    content = _content(artifact, values, repo_id, base, chosen, inherited, recipe is not None)
+    for text, forbidden in rules(content, own):
+        found.add(text, forbidden=forbidden and public)
+    if not base:
+        found.problems += problems_of({"license": "other", "license_name": "x", "license_link": "x"} | own)
+        found.stop()
 
-    problems: list[str] = []
-    hints: list[str] = []
-    base, chosen, inherited = "", License("other"), None
+    new, texts = metadata(content, values), sections(content)
+    if existing.strip():
+        replaced = [key for key in LICENSE_KEYS if license is not None and own.get(key) != new.get(key)]
+        card = _renewed(existing, merged(own, new) | {key: new.get(key) for key in replaced}, texts, found)
+    else:
+        card = _new_card(new, new_body(content.name, texts))
+    invalid = problems_of(parse(split(card)[0] or ""))
+    known = chosen is not _NO_LICENSE or "license" in own
+    found.problems += [problem for problem in invalid if known or not problem.startswith("README.md: license")]
+    for text in missing_notices(content, card):
+        found.add(text, forbidden=public)
+    found.stop()
+    return card, list(dict.fromkeys(found.warnings))
+
+
+#: Stands for a licence while the other problems are looked for.
+_NO_LICENSE = License("other")
+
+
+@dataclass
+class _Found:
+    """What is wrong, what is worth knowing, and what to do next."""
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    def add(self, text: str, *, forbidden: bool) -> None:
+        (self.problems if forbidden else self.warnings).append(text)
+
+    def take(self, error: UserError) -> None:
+        self.problems += error.problems
+        self.hints += [error.hint] if error.hint else []
+
+    def stop(self) -> None:
+        """Raise everything that is wrong, if anything is."""
+        if self.problems:
+            raise UserError(list(dict.fromkeys(self.problems)), hint="; ".join(self.hints) or None)
+
+
+def _base_and_license(
+    artifact: Artifact, values: dict[str, Any], own: dict[str, Any], asked: str | None, found: _Found
+) -> tuple[str, License, License | None]:
+    """The base model's id (empty when nobody knows it), the card's licence, and the base model's."""
+    base, inherited = "", None
     try:
         base = find_base_model(artifact.base_model, values.get("model_name_or_path"), own.get("base_model"))
     except UserError as error:
-        problems += error.problems
-        hints += [error.hint] if error.hint else []
+        found.take(error)
     else:
-        inherited, found = base_license(base)
-        warnings += found
+        inherited, warnings = base_license(base)
+        found.warnings += warnings
     try:
-        chosen = _license(license, own, inherited, base)
+        return base, choose_license(asked, own, inherited, base), inherited
     except UserError as error:
-        problems += error.problems if base or license else []
-        hints += [error.hint] if error.hint and base else []
-    content = _content(artifact, values, repo_id, base, chosen, inherited, recipe is not None)
-    rules = [*_rules(content), *_unnamed_language(content, own)]
-    problems += [text for text, forbidden in rules if forbidden and public]
-    warnings += [text for text, forbidden in rules if not (forbidden and public)]
-    if not base:
-        raise UserError(problems, hint="; ".join(hints))
+        if base or asked:  # without a base model its licence cannot be known either: one problem, not two
+            found.take(error)
+        return base, _NO_LICENSE, inherited
 
-    new = metadata(content, values)
-    texts = sections(content)
-    if kept:
-        changes = merged(own, new)
-        if license is not None:
-            changes |= {key: new.get(key) for key in LICENSE_KEYS if own.get(key) != new.get(key)}
-        newline = newline_of(kept)
-        block = change(block or "", changes, newline) if changes or block is None else block
-        body, found = renew(body, texts, newline)
-        problems += found
-        gap = newline if split(kept)[0] is None else ""
-        text = f"---{newline}{block}{newline}---{newline}{gap}{body}"
-    else:
-        text = _new_card(new, new_body(content.name, texts))
-    problems += problems_of(parse(split(text)[0] or ""))
-    problems += _missing_notices(content, text, warnings, public=public)
-    if problems:
-        raise UserError(list(dict.fromkeys(problems)), hint="; ".join(hints) or None)
-    return text, list(dict.fromkeys(warnings))
+
+def _renewed(existing: str, changes: dict[str, Any], texts: dict[str, str], found: _Found) -> str:
+    """An existing card with changed metadata and renewed sections."""
+    block, body = split(existing)
+    newline = newline_of(existing)
+    body, problems = renew(body, texts, newline)
+    found.problems += problems
+    return join(existing, change(block or "", changes, newline) if changes else block or "", body)
+
+
+def _repository_problems(repo_id: str) -> list[str]:
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        return [f"{repo_id!r} cannot be a repository on the Hub: {str(error).splitlines()[0]}"]
+    return []
 
 
 def _new_card(values: dict[str, Any], body: str) -> str:
@@ -106,33 +151,6 @@ def _new_card(values: dict[str, Any], body: str) -> str:
     card = ModelCard(f"---\n{yaml_dump(values, sort_keys=False).strip()}\n---\n\n{body}")
     assert isinstance(card.data, ModelCardData)
     return str(card)
-
-
-def _license(asked: str | None, own: dict[str, Any], base: License | None, base_name: str) -> License:
-    """The licence of the card: what was asked for, else what README.md says, else the base model's.
-
-    Raises:
-        UserError: nobody knows one, it is none of the Hub's, or the base model's terms do not allow it.
-    """
-    written = license_from_metadata(own, "README.md")
-    if asked == "other":
-        if written is None or written.id != "other":
-            raise UserError(
-                "--license other: its name and text are not known",
-                hint="write `license: other`, `license_name:` and `license_link:` into the metadata of README.md",
-            )
-        chosen: License | None = written
-    else:
-        chosen = License(asked, source="--license") if asked else written or base
-    if chosen is None:
-        raise UserError(
-            f"license: nobody knows the licence of the base model {base_name}: its card cannot be read here, and the "
-            "table of known models has no such name. Without a licence nobody may use the model",
-            hint=f"read it at https://huggingface.co/{base_name} and pass its identifier: --license ID",
-        )
-    if problem := unknown_identifier(chosen.id) or (contradiction(base, chosen) if base else None):
-        raise UserError(problem)
-    return base if base and base.key == chosen.key else chosen
 
 
 def _content(
@@ -162,44 +180,3 @@ def _content(
         tuple(languages(share, persona)),
         recipe,
     )
-
-
-def _rules(content: Content) -> list[tuple[str, bool]]:
-    """What the licences say beyond their name: a sentence, and whether it forbids publishing for all to see."""
-    found = []
-    for terms in {content.license.terms, *([content.base_license.terms] if content.base_license else [])}:
-        if problem := wrong_name(terms, content.repo_id):
-            found.append((problem, True))
-        if terms.noderivatives:
-            found.append((f"license: {terms.title} does not allow sharing a changed model", True))
-        if terms.unread:
-            found.append(
-                (f"license: read the {terms.title} of {content.base}: what it asks of names and notices", False)
-            )
-        files = [path.name.upper() for path in content.artifact.folder.iterdir()]
-        if terms.notices and not any(name.startswith(("LICENSE", "NOTICE")) for name in files):
-            text = f"license: the {terms.title} asks for a copy of itself beside the model: put LICENSE and NOTICE"
-            found.append((f"{text} into {content.artifact.folder}", False))
-    return found
-
-
-def _unnamed_language(content: Content, own: dict[str, Any]) -> list[tuple[str, bool]]:
-    if content.languages or own.get("language"):
-        return []
-    return [
-        ("language: was not recognized; write it into the metadata of README.md, for example `language: [en]`", False)
-    ]
-
-
-def _missing_notices(content: Content, text: str, warnings: list[str], *, public: bool) -> list[str]:
-    """The notices of the licence that somebody took out of the card."""
-    plain = " ".join(text.split())
-    found = [
-        f"README.md: {notice!r} is missing, which the {content.license.title} asks for; write it into the card"
-        for notice in content.notices
-        if " ".join(notice.split()) not in plain
-    ]
-    if not public:
-        warnings += found
-        return []
-    return found

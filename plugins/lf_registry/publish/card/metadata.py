@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ...errors import did_you_mean
-from .base_model import is_hub_id
+from .base_model import looks_like_hub_id
 from .body import Content
 from .licenses import unknown_identifier
 
@@ -68,11 +68,11 @@ def merged(own: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """
     changes = {key: value for key, value in new.items() if own.get(key) is None}
     base = own.get("base_model")
-    if base is not None and not all(is_hub_id(item) for item in (base if isinstance(base, list) else [base])):
+    if base is not None and not all(looks_like_hub_id(item) for item in (base if isinstance(base, list) else [base])):
         changes["base_model"] = new["base_model"]
     datasets = own.get("datasets")
-    if isinstance(datasets, list) and not all(is_hub_id(item) for item in datasets):
-        changes["datasets"] = [item for item in datasets if is_hub_id(item)] or None
+    if isinstance(datasets, list) and not all(looks_like_hub_id(item) for item in datasets):
+        changes["datasets"] = [item for item in datasets if looks_like_hub_id(item)] or None
     if own.get("license") in (None, "unknown") or (own.get("license") == "other" and not own.get("license_name")):
         changes |= {key: new.get(key) for key in LICENSE_KEYS if own.get(key) != new.get(key)}
     elif own.get("license") != "other":
@@ -124,7 +124,7 @@ def problems_of(values: dict[str, Any]) -> list[str]:
     for key in ("base_model", "datasets"):
         items = values.get(key) or []
         for item in items if isinstance(items, list) else [items]:
-            if not is_hub_id(item):
+            if not looks_like_hub_id(item):
                 found.append(f"{key}: {item!r} is no id on the Hub (OWNER/NAME); the Hub refuses local paths")
     relation = values.get("base_model_relation")
     if relation is not None and relation not in _RELATIONS:
