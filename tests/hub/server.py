@@ -13,7 +13,7 @@ from typing import Any, Literal
 import uvicorn
 from fastapi import FastAPI
 
-from . import auth, commits, errors, files, lfs, repos, xet
+from . import auth, cas, commits, errors, files, lfs, repos, xet
 from .auth import Token, fake_token
 from .gate import Gate
 from .state import Repo, State
@@ -28,7 +28,7 @@ class Server:
     def __init__(self):
         self.app = FastAPI()
         self.app.add_exception_handler(errors.HubError, errors.handle)
-        for part in (auth, repos, commits, files, lfs, xet):
+        for part in (auth, repos, commits, files, lfs, xet, cas):
             self.app.include_router(part.router)
         self.gate = Gate(self.app)
         self.socket = socket.socket()
@@ -52,6 +52,7 @@ class Server:
         """Forget everything and begin anew; files go into ``folder``."""
         state = State(folder, self.port)
         state.xet = xet.Xet(state)
+        state.store.read_back = state.xet.read_back
         self.app.state.hub = self.gate.state = state
         return Hub(state)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,13 +74,15 @@ class Repo:
         return self.at(revision).files
 
     def read(self, path: str, revision: str = "main") -> bytes:
-        return self.store.path(self.files(revision)[path].sha256).read_bytes()
+        sha256 = self.files(revision)[path].sha256
+        if not self.store.path(sha256).exists():
+            self.store.read_back(sha256)
+        return self.store.path(sha256).read_bytes()
 
     def commit(self, branch: str, title: str, author: str, files: dict[str, Entry], message: str = "") -> Commit:
         parent = self.branches.get(branch)
-        identity = f"{self.id} {len(self.commits)} {parent} {title}".encode()
         commit = Commit(
-            hashlib.sha1(identity).hexdigest(),
+            secrets.token_hex(20),
             title,
             message,
             author,
@@ -97,6 +101,7 @@ class Store:
     def __init__(self, folder: Path):
         self.folder = folder
         self.numbers = itertools.count()
+        self.read_back: Callable[[str], None] = lambda sha256: None
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
@@ -110,6 +115,11 @@ class Store:
         sha256 = hashlib.sha256(content).hexdigest()
         self.path(sha256).write_bytes(content)
         return sha256
+
+    @staticmethod
+    def digest(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
