@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .account import check_rights, find_token, full_id, read_account
-from .prepare import Prepared, prepare, with_card
+from .collect import CARD
+from .prepare import Prepared, describe, listing, prepare, prepare_checkpoint, with_card
 from .remote import remote_files
 from .repository import Repository, make_branch, make_public, make_tag, open_repository, tagged
 from .request import Request, check_request
@@ -17,8 +18,6 @@ from .upload import Sent, send, show_progress
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-CARD = "README.md"
 
 
 def publish(request: Request) -> Iterator[str]:
@@ -36,8 +35,9 @@ def publish(request: Request) -> Iterator[str]:
     """
     check_request(request)
     prepared = prepare(request)
-    yield from prepared.lines
+    yield from describe(prepared)
     if request.dry_run:
+        yield from [prepared.card] if request.card_only else listing(prepared)
         yield "nothing was uploaded (--dry-run)"
         return
     _check_online()
@@ -56,11 +56,11 @@ def publish(request: Request) -> Iterator[str]:
     _check_tag(api, repo_id, request)
     make_branch(api, repo_id, request.revision)
     uploads = [upload for upload in prepared.uploads if upload.remote == CARD or not request.card_only]
-    message = f"Upload {prepared.title} with lf-registry"
+    message = f"Upload {prepared.artifact.kind} with lf-registry"
     sent = send(api, repo_id, uploads, revision=request.revision, message=message, only=request.card_only)
     yield from _sent_lines(sent, len(uploads))
     if request.checkpoints:
-        yield from _checkpoints(api, repo_id, request, prepared)
+        yield from _checkpoints(api, repo_id, prepared)
     if request.tag:
         make_tag(api, repo_id, request.tag, sent.commit)
         yield f"tagged {request.tag}"
@@ -76,7 +76,7 @@ def _check_online() -> None:
 
 def _with_remote_card(api: HfApi, repo_id: str, request: Request, prepared: Prepared) -> Prepared:
     """Take over what people wrote into the card on the Hub, unless the folder brings a card of its own."""
-    if prepared.own_card or CARD not in remote_files(api, repo_id, request.revision):
+    if prepared.own_card is not None or CARD not in remote_files(api, repo_id, request.revision):
         return with_card(replace(request, repo_id=repo_id), prepared, None)
     import tempfile
 
@@ -111,18 +111,13 @@ def _sent_lines(sent: Sent, count: int) -> Iterator[str]:
     yield f"verified: size and hash of {count} files on the Hub, commit {sent.commit[:8]}"
 
 
-def _checkpoints(api: HfApi, repo_id: str, request: Request, prepared: Prepared) -> Iterator[str]:
+def _checkpoints(api: HfApi, repo_id: str, prepared: Prepared) -> Iterator[str]:
     """Each checkpoint as a branch with its name, so that a loader can ask for ``revision="checkpoint-30"``."""
-    for folder in prepared.artifact.checkpoints:
-        part = prepare(replace(request, folder=folder, repo_id=repo_id), card=False)
+    for number, folder in enumerate(prepared.artifact.checkpoints):
+        files = prepare_checkpoint(prepared, number)
         make_branch(api, repo_id, folder.name)
-        sent = send(
-            api,
-            repo_id,
-            part.uploads,
-            revision=folder.name,
-            message=f"Upload {folder.name} with lf-registry",
-        )
+        message = f"Upload {folder.name} with lf-registry"
+        sent = send(api, repo_id, files.uploads, revision=folder.name, message=message)
         yield f"{folder.name}: {len(sent.sent)} files uploaded and verified, revision={folder.name!r}"
 
 
