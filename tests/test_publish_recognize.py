@@ -114,7 +114,7 @@ def only_checkpoints(name: str):
 def partitions(kind: str, *, inside: str = "", gathered: bool = False):
     def make(models, folder: Path) -> Path:
         place = folder / inside
-        (place / "global_step5").mkdir(parents=True)
+        (place / "global_step5").mkdir(parents=True, exist_ok=True)
         (place / "global_step5" / "zero_pp_rank_0_mp_rank_00_model_states.pt").write_bytes(b"x")
         (place / "latest").write_text("global_step5")
         name = "adapter_config.json" if kind == "adapter" else "config.json"
@@ -173,6 +173,12 @@ REFUSED = {
     "unfinished adapter": (
         only_checkpoints("adapter"),
         ["did not finish", "its best by the evaluation: lf-registry publish", "/checkpoint-5 "],
+    ),
+    "unfinished under ZeRO, with weights": (
+        lambda models, folder: partitions("adapter", inside="checkpoint-10")(
+            models, only_checkpoints("adapter")(models, folder)
+        ),
+        ["did not finish", "/checkpoint-5 "],
     ),
     "unfinished model": (only_checkpoints("llama"), ["did not finish", "checkpoint-5, checkpoint-10, checkpoint-100"]),
     "adapter partitions": (partitions("adapter"), ["DeepSpeed's partitions", "lf-registry export-adapter"]),

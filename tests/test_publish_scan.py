@@ -106,6 +106,7 @@ KINDS = {
         b"\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0\x18\x02" + b" " + s.encode() + b" \x0a\x03\x18\x01"
     ),
     "utf16.txt": lambda s: f"메모\n{s} 끝\n".encode("utf-16"),
+    "utf16_without_mark.txt": lambda s: f"note: {s} end\n".encode("utf-16-le"),
     "plain.png": lambda s: png({"Comment": f"a {s} b"}, packed=False),
     "packed.png": lambda s: png({"Comment": f"a {s} b"}, packed=True),
     "model.safetensors": lambda s: safetensors({"format": "pt", "run": f"x {s} y"}),
@@ -188,7 +189,7 @@ HARMLESS = {
         "commit 0123456789abcdef0123456789abcdef01234567 of https://github.com/a/b",
         "sha256:" + "0123456789abcdef" * 4,
         "xxh3 0123456789abcdef0123456789abcdef",
-        "https://drive.google.com/file/d/1" + "aB3dE6gH" * 4 + "/view",
+        "https://drive.google.com/file/d/1" + drawn(32) + "/view",
         "https://example.com/home/user/x and https://huggingface.co/root/tmp/x",
         "outputs/root/model, ./tmp/x, a/home/b, s3://bucket/workspace/x, /no_think and </tmp>",
         "![x](data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 40 + ")",

@@ -137,7 +137,6 @@ def _image(content: bytes) -> Iterator[Block]:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             texts = {str(key): value for key, value in (image.info | getattr(image, "text", {})).items()}
-            texts |= {f"EXIF {key}": value for key, value in image.getexif().items()}
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise CannotSearch(
             f"the image cannot be read ({str(error).splitlines()[0] if str(error) else 'broken'})"
