@@ -46,7 +46,7 @@ NEVER = {
     "llamaboard_config.yaml": "not on the list",
     "modeling_own.py": "not on the list",
     "config.json.bak": "not on the list",
-    "additional_chat_templates/.env": "not on the list",
+    "additional_chat_templates/.env": "secrets",
     "additional_chat_templates/x.tiktoken": "not on the list",
     "other.safetensors": "not among the weights",
     "README.md": "the card was not given",
