@@ -32,7 +32,7 @@ SHAPES = {
 URL_PASSWORD = r"(?<=://)[^\s/:@\"'<>]*:[^\s/@\"'<>]+(?=@)"
 #: What is hidden in a text: half of a token too, and the password of an address.
 _HIDE = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
+    r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{16,}|xox[a-z]-[\w-]{10,}|wandb_v\d_\w{16,}|rpa_[A-Za-z0-9]{16,}"
     r"|gsk_[A-Za-z0-9]{16,})|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)"
 )

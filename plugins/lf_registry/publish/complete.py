@@ -23,7 +23,7 @@ _NOT_HERE = ("no-base-model", "adapter-in-model-folder")
 #: What a saved model never has, so that it means an unfinished write or download.
 _LEFTOVER = ("*.part", "*.incomplete", "*.crdownload", "*.aria2", "*.tmp", "tmp-checkpoint-*")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
-_EMBEDDINGS = re.compile(r"embed_tokens|wte|word_embeddings|lm_head|trainable_tokens")
+_EMBEDDINGS = re.compile(r"embed_tokens|wte|word_embeddings|trainable_tokens")
 
 
 def complete(artifact: Artifact) -> tuple[list[Finding], list[str]]:

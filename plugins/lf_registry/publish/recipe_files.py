@@ -13,7 +13,7 @@ from ..recipes import Recipe, names
 from .clean import clean_values, last_part
 from .recognize import is_hub_id
 
-#: Keys that name the base model or another model; a local folder becomes the base's id, or its own name.
+#: Keys that hold prose, in which a slash begins no path.
 _TEXT_KEYS = ("default_system",)
 
 

@@ -140,7 +140,7 @@ def _refuse_partitions(folder: Path) -> None:
     """Say how the partitions of DeepSpeed become weights: of this folder, or of its last checkpoint."""
     whole = [place for place in _checkpoints(folder) if has_weights(place)]
     places = [place for place in (folder, *reversed(_checkpoints(folder))) if any(place.glob("global_step*/*.pt"))]
-    if not places or (whole and places[0] != folder):
+    if not places or whole:
         return
     place = places[0]
     adapter = any((where / ADAPTER_CONFIG).is_file() for where in (place, place.parent, folder))

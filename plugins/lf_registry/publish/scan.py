@@ -89,18 +89,21 @@ def scan(uploads: Sequence[Upload]) -> list[Leak]:
 
 def _scan_file(upload: Upload, private: Private) -> Iterator[Leak]:
     name = upload.remote.encode()
-    for _, _, kind in secrets_in(name, bare_values=False, vocabulary=False):
-        yield Leak(hide_in_text(upload.remote), 0, 0, 0, kind, "its name", upload.local)
+    for _, _, kind in secrets_in(name):
+        yield Leak(hide_in_text(upload.remote), 0, 0, 0, kind, "its name")
     base = upload.remote.rpartition("/")[2]
-    vocabulary = base in _VOCABULARIES or base.endswith(".tiktoken")
-    bare = Path(base).suffix.lower() in _BARE and not vocabulary
+    suffix = Path(base).suffix.lower()
+    vocabulary = base in _VOCABULARIES or suffix == ".tiktoken"
+    settings = not vocabulary and suffix in (*_BARE, ".json", ".jsonl", ".safetensors")
+    bare = not vocabulary and suffix in _BARE
     seen: set[tuple[int, str]] = set()
     try:
         for block in blocks(upload):
-            hits = list(secrets_in(block.data, bare_values=bare, vocabulary=vocabulary, shapes_only=block.image))
+            marks = {"settings": settings, "bare_values": bare, "vocabulary": vocabulary}
+            hits = list(secrets_in(block.data, **marks, shapes_only=block.image))
             hits += paths_in(block.data, private)
             for start, end, kind in _outermost(hits):
-                if start < block.fresh:
+                if start < block.fresh or (block.until is not None and start >= block.until):
                     continue
                 leak = _leak(upload, block, start, end, kind)
                 if block.exact or block.part or (leak.line, kind) not in seen:
@@ -129,9 +132,10 @@ def _leak(upload: Upload, block: Block, start: int, end: int, kind: str) -> Leak
     line = block.line + block.data.count(b"\n", 0, start)
     if not block.exact:
         return Leak(upload.remote, line, 0, 0, kind, "", upload.local)
-    before = block.data[block.data.rfind(b"\n", 0, start) + 1 : start].decode("utf-8", "replace")
+    newline = block.data.rfind(b"\n", 0, start)
+    before = len(block.data[newline + 1 : start].decode("utf-8", "replace")) + (block.before if newline < 0 else 0)
     length = len(block.data[start:end].decode("utf-8", "replace"))
-    return Leak(upload.remote, line, len(before) + 1, len(before) + length, kind, "", upload.local)
+    return Leak(upload.remote, line, before + 1, before + length, kind, "", upload.local)
 
 
 def refuse_leaks(leaks: Sequence[Leak]) -> None:

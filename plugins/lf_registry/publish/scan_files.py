@@ -30,7 +30,9 @@ class Block:
     Attributes:
         data: the bytes.
         line: the number of the first byte's line, from 1.
-        fresh: hits that begin before this byte were found in the piece before.
+        before: characters of that line in front of the first byte.
+        fresh, until: hits count that begin from the first to before the second; the pieces beside this one have the
+            others.
         part: where inside the file, when that is not a line: ``__metadata__: run``.
         exact: whether a byte's place in ``data`` is its place in the file's line.
         image: the bytes are an image's, or a text in one: only known shapes mean something there.
@@ -38,7 +40,9 @@ class Block:
 
     data: bytes
     line: int = 1
+    before: int = 0
     fresh: int = 0
+    until: int | None = None
     part: str = ""
     exact: bool = True
     image: bool = False
@@ -74,7 +78,7 @@ def blocks(upload: Upload) -> Iterator[Block]:
         for block in _windows(text):
             yield replace(block, image=image)
             if b"\\u00" in block.data or b"\\/" in block.data:
-                yield Block(_unescaped(block.data), block.line, exact=False)
+                yield replace(block, data=_unescaped(block.data), fresh=0, until=None, exact=False)
 
 
 def _unescaped(data: bytes) -> bytes:
@@ -97,15 +101,20 @@ def _opened(upload: Upload) -> BinaryIO:
 
 
 def _windows(stream: BinaryIO) -> Iterator[Block]:
-    kept, line = b"", 1
-    while piece := stream.read(WINDOW):
-        data = kept + piece
-        yield Block(data, line, fresh=max(0, len(kept) - OVERLAP // 2))
-        # From the last line's beginning where that is near, so that columns can be told.
+    data, line, before, fresh = stream.read(WINDOW), 1, 0, 0
+    while data:
+        following = stream.read(WINDOW)
+        until = len(data) - OVERLAP // 2 if following else None
+        yield Block(data, line, before, fresh, until)
+        if until is None:
+            return
+        # The next piece begins with a line where one begins near, so that little is read twice.
         end = max(0, len(data) - OVERLAP)
         begin = data.rfind(b"\n", max(0, end - OVERLAP), end) + 1 or end
+        newline = data.rfind(b"\n", 0, begin)
         line += data.count(b"\n", 0, begin)
-        kept = data[begin:]
+        before = len(data[newline + 1 : begin].decode("utf-8", "replace")) + (before if newline < 0 else 0)
+        data, fresh = data[begin:] + following, until - begin
 
 
 def _safetensors(upload: Upload) -> Iterator[Block]:
@@ -115,6 +124,8 @@ def _safetensors(upload: Upload) -> Iterator[Block]:
     for key, value in header.metadata.items():
         text = f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
         yield Block(text.encode("utf-8", "replace"), part=f"__metadata__: {key}", exact=False)
+        if _ESCAPE.search(value.encode("utf-8", "replace")):
+            yield Block(_unescaped(value.encode("utf-8", "replace")), part=f"__metadata__: {key}", exact=False)
     yield Block("\n".join(header.tensors).encode("utf-8", "replace"), part="names of tensors", exact=False)
 
 
@@ -126,7 +137,6 @@ def _image(content: bytes) -> Iterator[Block]:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             texts = {str(key): value for key, value in (image.info | getattr(image, "text", {})).items()}
-            texts |= {f"EXIF {key}": value for key, value in image.getexif().items()}
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise CannotSearch(
             f"the image cannot be read ({str(error).splitlines()[0] if str(error) else 'broken'})"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from ..secret_text import SHAPES, URL_PASSWORD, names_a_secret
+from ..secret_text import SHAPES, URL_PASSWORD
 
 #: (first byte, byte after the last, kind), in the block that was searched.
 Hit = tuple[int, int, str]
@@ -36,18 +36,26 @@ _URL_PASSWORD = re.compile(URL_PASSWORD.encode())
 _AUTHORIZATION = re.compile(
     rb"[Bb]earer +[\w.~+/=-]{20,}|uthorization\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?Basic +[\w+/=]{12,}"
 )
-_NOT_FILLED_IN = re.compile(rb"(?i)[<{$%\[(*]|.*(?:\.\.\.|xxx|your|example|placeholder|change.?me|hidden)|none$|null$")
+_NOT_FILLED_IN = re.compile(
+    rb"(?i)[<{$%\[(*]|.*(?:\.\.\.|xxx|your|example|placeholder|change.?me|hidden)"
+    rb"|(?:none|null|pass|password|passwd|pwd|secret|token)$"
+)
 
-#: A name with one of these words in it may name a secret; `names_a_secret` decides.
+#: A name with one of these words in it may name a secret; `_is_secret` decides.
 _NAMING = (b"token", b"secret", b"passw", b"pwd", b"credential", b"webhook", b"key")
 _QUOTED = re.compile(rb"[\w.-]*\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']([^\"'\s\\]{6,400})\\*[\"']")
-_BARE = re.compile(rb"[\w.-]*[ \t]*[:=][ \t]*([^\"'\s#,;{}()]{6,400})(?=\s|$)")
+_BARE = re.compile(rb"[\w.-]*[ \t]*[:=][ \t]*([^\"'\s#,;{}()]{6,400})(?=[\s,;)}\]]|$)")
 _NAME_END = re.compile(rb"[A-Za-z0-9_.-]*$")
-#: `eos_token` and the like are tokens of the vocabulary; a bare `key` may be the key of anything.
-_NO_SECRET = re.compile(
-    r"(?:^|_)(?:bos|eos|pad|unk|sep|cls|mask|stop|end|start|image|video|audio|vision|boi|eoi|eot|eom|special|extra"
-    r"|additional|control|prefix|suffix|middle|think|tool|pre|post|sort|dict|state|primary|foreign)_?(?:tokens?|keys?)$"
-    r"|^keys?$|^tokens?$"
+#: Most keys are no secrets (`sort_key`), most tokens of a model are its vocabulary's (`eos_token`): what is in front
+#: of the word decides. Of the first kind no value is harmless, of the second none with a digit.
+_SURE = re.compile(
+    r"(?:passwords?|passwd|pwd|secrets?|credentials?|webhook)\d*$|(?:^|_)(?:api|access|auth|private|secret|account|storage"
+    r"|signing|encryption|hub|hf|openai|anthropic|wandb|runpod|github|gitlab|aws|azure|bearer|refresh|session|bot)_?"
+    r"(?:tokens?|keys?)\d*$"
+)
+_PERHAPS = re.compile(
+    r"(?<!bos)(?<!eos)(?<!pad)(?<!unk)(?<!sep)(?<!cls)(?<!mask)(?<!stop)(?<!end)(?<!start)(?<!image)(?<!video)(?<!audio)"
+    r"(?<!vision)(?<!boi)(?<!eoi)(?<!eot)(?<!eom)(?<!special)(?<!extra)(?<!tool)(?<!think)_token\d*$"
 )
 
 #: 40 hexadecimal digits are an older Weights & Biases key or a Git commit. Words in front of a commit or a checksum:
@@ -66,11 +74,19 @@ _BASE64_AFTER = re.compile(rb"[A-Za-z0-9+/=_-]*")
 _DIGITS = frozenset(b"0123456789")
 
 
-def secrets_in(data: bytes, *, bare_values: bool, vocabulary: bool, shapes_only: bool = False) -> Iterator[Hit]:
+def secrets_in(
+    data: bytes,
+    *,
+    settings: bool = False,
+    bare_values: bool = False,
+    vocabulary: bool = False,
+    shapes_only: bool = False,
+) -> Iterator[Hit]:
     """Everything in a block of bytes that looks like a secret.
 
     Args:
         data: UTF-8, or bytes of another kind.
+        settings: a file of settings and no prose or code: a value behind `password` is one, whatever it looks like.
         bare_values: values without quotes count as well, as in YAML and ``.env`` files.
         vocabulary: the file lists pieces of words, so what is only random counts less.
         shapes_only: search for known shapes alone, as in the bytes of an image.
@@ -87,11 +103,11 @@ def secrets_in(data: bytes, *, bare_values: bool, vocabulary: bool, shapes_only:
             if re.search(rb"\d", match.group()):
                 yield match.start(), match.end(), "an authorization header"
     if not shapes_only:
-        yield from _named(data, bare_values)
+        yield from _named(data, settings, bare_values)
         yield from _random(data, vocabulary)
 
 
-def _named(data: bytes, bare_values: bool) -> Iterator[Hit]:
+def _named(data: bytes, settings: bool, bare_values: bool) -> Iterator[Hit]:
     """Values whose name says that they are secret: ``"api_key": "..."``, ``DB_PASSWORD=...``."""
     lowered = data.lower()
     for word in _NAMING:
@@ -101,18 +117,19 @@ def _named(data: bytes, bare_values: bool) -> Iterator[Hit]:
             if match:
                 begin = _NAME_END.search(data, max(0, place - 60), place).start()  # type: ignore[union-attr]
                 name = re.match(rb"[\w.-]*", data[begin : match.start(1)]).group().decode("ascii", "replace")  # type: ignore[union-attr]
-                if _is_secret(name, match[1], sure=bare_values):
+                if _is_secret(name, match[1], sure=settings):
                     yield match.start(1), match.end(1), "a secret by its name"
             place = lowered.find(word, place + len(word))
 
 
 def _is_secret(name: str, value: bytes, *, sure: bool) -> bool:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    if not names_a_secret(words) or _NO_SECRET.search(words.rpartition(".")[2]) or _NOT_FILLED_IN.match(value):
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_").replace(".", "_")
+    certain = _SURE.search(words) is not None
+    if not (certain or _PERHAPS.search(words)) or _NOT_FILLED_IN.match(value):
         return False
     if not value.isascii() or re.match(rb"[a-z]+://|[~./\\]|[\d.]+$", value) or len(set(value)) < 5:
         return False  # an address, a file, a number, dots
-    return sure or (re.search(rb"\d", value) is not None and re.search(rb"[A-Za-z]", value) is not None)
+    return (certain and sure) or (re.search(rb"\d", value) is not None and re.search(rb"[A-Za-z]", value) is not None)
 
 
 def _random(data: bytes, vocabulary: bool) -> Iterator[Hit]:
