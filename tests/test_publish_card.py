@@ -194,8 +194,9 @@ def test_code_of_the_repository_is_trusted_only_where_it_is_needed(card, tmp_pat
 def test_a_base_model_without_an_id_comes_from_the_recipe_or_is_refused(card, tmp_path, base):
     folder = adapter(tmp_path / "run", base=base)
     assert metadata(card(artifact=folder)[0])["base_model"] == LLAMA3
-    with pytest.raises(UserError, match=r"base_model: it is not known[^$]*--recipe RECIPE"):
+    with pytest.raises(UserError, match=r"base_model: it is not known[^$]*--recipe RECIPE") as caught:
         card(artifact=folder, recipe=None)
+    assert len(caught.value.problems) == 1  # not also that the licence of nothing is unknown
 
 
 def test_a_local_base_model_that_knows_where_it_came_from(card, tmp_path):

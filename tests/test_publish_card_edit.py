@@ -107,6 +107,7 @@ def test_a_draft_that_somebody_finished_is_theirs():
     assert is_generated(TRAINER_CARD) and is_generated(PEFT_CARD)
     assert not is_generated(re.sub(r"<!--.*?-->", "", TRAINER_CARD, flags=re.DOTALL))
     assert not is_generated(PEFT_CARD.replace("Model Card for Model ID", "나의 모델"))
+    assert not is_generated("# Model Card for Model ID\n\n내가 다 채웠다. [More Information Needed]\n")
     assert not is_generated(TRAINER_CARD + "<!-- lf-registry:sections about -->\n")
 
 
