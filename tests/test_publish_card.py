@@ -194,8 +194,9 @@ def test_code_of_the_repository_is_trusted_only_where_it_is_needed(card, tmp_pat
 def test_a_base_model_without_an_id_comes_from_the_recipe_or_is_refused(card, tmp_path, base):
     folder = adapter(tmp_path / "run", base=base)
     assert metadata(card(artifact=folder)[0])["base_model"] == LLAMA3
-    with pytest.raises(UserError, match=r"base_model: it is not known[^$]*--recipe RECIPE"):
+    with pytest.raises(UserError, match=r"base_model: it is not known[^$]*--recipe RECIPE") as caught:
         card(artifact=folder, recipe=None)
+    assert len(caught.value.problems) == 1  # not also that the licence of nothing is unknown
 
 
 def test_a_local_base_model_that_knows_where_it_came_from(card, tmp_path):
@@ -206,9 +207,9 @@ def test_a_local_base_model_that_knows_where_it_came_from(card, tmp_path):
 
 @pytest.mark.parametrize("recipe", [None, "recipes/ironman_lora.yaml"])
 def test_a_base_model_in_the_cache_of_the_hub(card, tmp_path, recipe):
-    snapshot = f"/root/.cache/huggingface/hub/models--{LLAMA3.replace('/', '--')}/snapshots/abc"
+    snapshot = f"/workspace/hub/models--{LLAMA3.replace('/', '--')}/snapshots/abc"
     text, _ = card(artifact=adapter(tmp_path / "run", base=snapshot), recipe=recipe)
-    assert metadata(text)["base_model"] == LLAMA3 and "/root" not in text
+    assert metadata(text)["base_model"] == LLAMA3 and "/workspace" not in text
 
 
 def test_a_card_may_name_what_is_also_a_folder_here(card, project):

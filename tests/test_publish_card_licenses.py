@@ -169,6 +169,7 @@ def test_a_licence_that_the_hub_knows_by_another_spelling(no_cached_cards, text)
     cached_card(no_cached_cards, LLAMA3, text)
     found, warnings = base_license(LLAMA3)
     assert (found.id, found.name, warnings) == ("llama3", None, [])
+    assert found.source == ("the table of known base models" if text == "no yaml" else f"the card of {LLAMA3}")
 
 
 @pytest.mark.parametrize(
