@@ -10,7 +10,7 @@ import yaml
 from card_folders import LLAMA3, adapter, full, write
 from lf_registry.errors import UserError
 from lf_registry.models import load_models
-from lf_registry.publish.card.base_model import base_license
+from lf_registry.publish.card.base_license import base_license
 from lf_registry.publish.card.licenses import TABLE, License, contradiction, license_from_name, wrong_name
 from lf_registry.recipes import Recipe
 

@@ -12,8 +12,9 @@ import pytest
 
 from folder_changes import INDEX, WEIGHTS, both, cut, edit, remove, tensors, text
 from lf_registry.errors import UserError
+from lf_registry.publish.base_model import base_model_id, is_hub_id
 from lf_registry.publish.complete import complete, refuse_incomplete
-from lf_registry.publish.recognize import base_model_id, is_hub_id, recognize
+from lf_registry.publish.recognize import recognize
 from lf_registry.recipes import Recipe
 
 ADAPTER = "adapter_model.safetensors"
@@ -93,7 +94,7 @@ def test_the_base_model(copied, stated, named, base, on_the_hub):
     made_with = recipe(model_name_or_path=named) if named else None
     artifact = recognize(folder, made_with)
     assert artifact.base_model == base
-    assert base_model_id(artifact, made_with) == on_the_hub
+    assert base_model_id(artifact.base_model, named) == on_the_hub
 
 
 def test_a_folder_that_looks_like_an_id_is_a_folder(project):

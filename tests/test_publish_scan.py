@@ -221,7 +221,7 @@ def test_no_false_alarm_in_real_files(llama3, models, tmp_path):
     root = Path(__file__).parent.parent
     llama3.save_pretrained(tmp_path)
     found = [root / "README.md", root / "README.ko.md", *root.glob("templates/*"), *root.glob("recipes/**/*.*")]
-    found += [*root.glob("datasets/*"), *root.glob("tests/golden/*"), *tmp_path.iterdir()]
+    found += [*root.glob("datasets/*"), *root.glob("tests/golden/**/*.*"), *tmp_path.iterdir()]
     for name in ("llama", "adapter", "sharded", "qwen2-vl"):
         found += [path for path in models(name).iterdir() if path.name != "README.md"]
     leaks = scan([Upload(path.name, path.stat().st_size, path) for path in found])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..files import json_text
-from .recognize import is_hub_id
+from .base_model import is_hub_id
 
 #: The fields that name the base model, or files, by the file they stand in.
 _BASE = {

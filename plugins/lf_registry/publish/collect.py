@@ -14,10 +14,10 @@ from ..errors import UserError
 from ..recipes import Recipe
 from .allowed import is_allowed, why_not
 from .artifact import Artifact, Upload
+from .base_model import base_model_id
 from .clean import clean_json, clean_modelfile, is_cleaned
 from .plots import plot
 from .recipe_files import dataset_entries, recipe_text
-from .recognize import base_model_id
 
 CARD, RECIPE = "README.md", "recipe.yaml"
 #: Folders that are looked into; all others stay here as a whole.
@@ -75,7 +75,7 @@ def collect(
     Raises:
         UserError: all files that have to go up and cannot.
     """
-    base = base_model or base_model_id(artifact, recipe)
+    base = base_model or base_model_id(artifact.base_model, recipe.values.get("model_name_or_path") if recipe else None)
     problems: list[str] = []
     left: list[LeftOut] = []
     uploads: list[Upload] = []

@@ -9,6 +9,7 @@ from ..errors import UserError
 from ..files import is_file
 from ..recipes import Recipe, read_recipe
 from .artifact import Artifact, Upload
+from .card.front_matter import parse, split
 from .card.make import make_card
 from .card.sections import is_generated
 from .collect import CARD, Collection, collect
@@ -60,7 +61,7 @@ def prepare(request: Request) -> Prepared:
     notes = [f"{one.where}: {one.message}; {one.fix}" for one in findings] + unchecked
     own = _own_card(artifact)
     text, warnings = _card(request, artifact, recipe, own)
-    collection = collect(artifact, recipe, text)
+    collection = collect(artifact, recipe, text, base_model=_base_model(text))
     refuse_leaks(scan(collection.uploads))
     return Prepared(artifact, recipe, collection, own, (*notes, *warnings, *collection.notes))
 
@@ -75,7 +76,7 @@ def prepare_checkpoint(prepared: Prepared, number: int) -> Collection:
     artifact = recognize(folder, prepared.recipe)
     findings, _ = complete(artifact)
     refuse_incomplete(findings)
-    collection = collect(artifact, prepared.recipe, prepared.card)
+    collection = collect(artifact, prepared.recipe, prepared.card, base_model=_base_model(prepared.card))
     refuse_leaks(scan(collection.uploads))
     return collection
 
@@ -103,6 +104,12 @@ def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> P
     return replace(prepared, collection=replace(prepared.collection, uploads=uploads), notes=(*prepared.notes, *new))
 
 
+def _base_model(card: str) -> str | None:
+    """The base that the card names, which the other files name then too."""
+    named = parse(split(card)[0] or "").get("base_model")
+    return named if isinstance(named, str) else None
+
+
 def _own_card(artifact: Artifact) -> str | None:
     path = artifact.folder / CARD
     if not is_file(path):
@@ -124,7 +131,8 @@ def describe(prepared: Prepared) -> Iterator[str]:
     """What the folder is, as one line, and what the user should know."""
     artifact = prepared.artifact
     what = f"a {artifact.peft_type} adapter" if artifact.kind == "adapter" else "a model"
-    base = f", trained on {artifact.base_model}" if artifact.base_model else ""
+    named = _base_model(prepared.card)
+    base = f", trained from {named}" if named else ""
     count = len(artifact.checkpoints)
     more = f"; {count} checkpoint{'s'[: count != 1]} beside it" if count else ""
     yield f"{artifact.folder}: {what}{base}{more}"

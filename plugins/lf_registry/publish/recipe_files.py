@@ -10,8 +10,8 @@ from ..dataset_info import FILE_NAME, read_dataset_info
 from ..errors import UserError
 from ..files import json_text
 from ..recipes import Recipe, names
+from .base_model import is_hub_id
 from .clean import clean_values, last_part
-from .recognize import is_hub_id
 
 #: Keys that hold prose, in which a slash begins no path.
 _TEXT_KEYS = ("default_system",)

@@ -9,16 +9,10 @@ from typing import Any
 
 from ..check.checkpoint_adapter import WEIGHTS as ADAPTER_WEIGHTS
 from ..check.checkpoint_weights import INDEX, SINGLE
-from ..files import is_dir
 from ..recipes import Recipe
 from .artifact import Artifact
 from .refuse import refuse_other
 
-#: Where trainings put their models, and no owner on the Hub: `saves/base` is a folder of the machine it was trained on.
-_FOLDERS = (
-    *("outputs", "output", "out", "saves", "save", "models", "model", "checkpoints", "checkpoint", "ckpt", "ckpts"),
-    *("data", "tmp", "results", "runs", "exp"),
-)
 #: The JSON files that say how a model was made.
 FACTS = (
     *("config", "adapter_config", "generation_config", "tokenizer_config", "trainer_state", "all_results"),
@@ -53,35 +47,6 @@ def recognize(folder: str | Path, recipe: Recipe | None = None) -> Artifact:
         checkpoints=tuple(checkpoints(folder, adapter=adapter)),
         facts=facts,
     )
-
-
-def base_model_id(artifact: Artifact, recipe: Recipe | None = None) -> str | None:
-    """The base model's id on the Hub: as the files say it, else the recipe, else a local folder's place in the cache.
-
-    Returns:
-        None when only a local folder is known, or nothing.
-    """
-    names = [artifact.base_model, _recipe_base(recipe)]
-    for name in names:
-        if name and is_hub_id(name):
-            return name
-    for name in names:
-        if match := re.search(r"(?:^|/)models--([\w.-]+?)--([\w.-]+)/snapshots/", name or ""):
-            return f"{match[1]}/{match[2]}"
-    return None
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a model's name is ``OWNER/NAME`` on the Hub, and no folder here or, by its first part, elsewhere."""
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
-
-    if is_dir(name) or name.count("/") != 1 or name.partition("/")[0] in _FOLDERS:
-        return False
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
 
 
 def checkpoints(folder: Path, *, adapter: bool) -> list[Path]:

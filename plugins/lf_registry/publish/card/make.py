@@ -9,7 +9,8 @@ from ...errors import UserError
 from ...recipes import Recipe
 from ...templates import load_templates
 from ..artifact import Artifact
-from .base_model import base_license, find_base_model
+from ..base_model import find_base_model
+from .base_license import base_license
 from .body import Content, sections
 from .data import datasets_of, languages
 from .front_matter import change, join, newline_of, parse, split

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ...errors import did_you_mean
-from .base_model import looks_like_hub_id
+from ..base_model import looks_like_hub_id
 from .body import Content
 from .licenses import unknown_identifier
 

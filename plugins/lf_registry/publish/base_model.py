@@ -1,29 +1,18 @@
-"""Which model on the Hub something was trained from, and under which licence that one is."""
+"""Which model on the Hub something was trained from."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
-from typing import Any
 
-from ...errors import UserError
-from ...files import is_dir, is_file
-from ...network import stay_offline_without_network
-from .licenses import License, license_from_metadata, license_from_name
+from ..errors import UserError
+from ..files import is_dir
 
 #: Folders that trainings write to: `outputs/x` has the shape of a Hub id, and is none.
 _OUTPUT_FOLDERS = (
-    "output",
-    "outputs",
-    "save",
-    "saves",
-    "checkpoint",
-    "checkpoints",
-    "models",
-    "runs",
-    "results",
-    "out",
+    *("outputs", "output", "out", "saves", "save", "models", "model", "checkpoints", "checkpoint", "ckpt", "ckpts"),
+    *("data", "tmp", "results", "runs", "exp"),
 )
 
 
@@ -43,6 +32,14 @@ def looks_like_hub_id(text: object) -> bool:
     except HFValidationError:
         return False
     return "/" not in text or text.split("/")[0].lower() not in _OUTPUT_FOLDERS
+
+
+def base_model_id(said: str | None, recipe_says: object) -> str | None:
+    """The base model's id on the Hub, when anything gives one: the files, the recipe, a folder's place in the cache."""
+    for name in (said, recipe_says):
+        if is_hub_id(name):
+            return str(name)
+    return next((id_ for name in (said, recipe_says) if isinstance(name, str) and (id_ := _origin(Path(name)))), None)
 
 
 def find_base_model(said: str | None, recipe_says: object, card_says: object) -> str:
@@ -99,41 +96,3 @@ def _origin(folder: Path) -> str | None:
         if is_hub_id(value):
             return str(value)
     return None
-
-
-def base_license(base: str) -> tuple[License | None, list[str]]:
-    """The licence of a model on the Hub: from its card (in the cache, or on the Hub), else from the table.
-
-    Without a network the cache and the table answer.
-
-    Returns:
-        The licence, or None when nobody knows it; and warnings.
-    """
-    by_name = license_from_name(base)
-    found = license_from_metadata(_card_metadata(base), f"the card of {base}", base)
-    if found is None or by_name is None or found.key == by_name.key:
-        return found or by_name, []
-    return found, [
-        f"license: the card of {base} says {found.key}, but by its name it is a model under {by_name.title}; "
-        "when that is so, its terms hold for what you publish"
-    ]
-
-
-def _card_metadata(base: str) -> dict[str, Any]:
-    offline = stay_offline_without_network()
-    import httpx
-    import yaml
-    from huggingface_hub import ModelCard, try_to_load_from_cache
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    cached = try_to_load_from_cache(base, "README.md")
-    try:
-        if isinstance(cached, str) and is_file(cached):
-            card = ModelCard.load(cached, ignore_metadata_errors=True)
-        elif offline:
-            return {}
-        else:
-            card = ModelCard.load(base, ignore_metadata_errors=True)
-    except (httpx.HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError, yaml.YAMLError):
-        return {}  # behind a licence, gone, or not readable: the table answers
-    return card.data.to_dict()
