@@ -8,9 +8,7 @@ import time
 
 import httpx
 import pytest
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-)
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import http_backoff
 
 from hub.samples import DOWNLOAD, MODES, UPLOAD, calls, contents, succeeded

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-)
+from huggingface_hub.errors import HfHubHTTPError
 
 from hub.samples import CREATE, DOWNLOAD, MODES, UPLOAD, calls, contents, large_bytes, succeeded
 from hub.xet_formats import hash_text
