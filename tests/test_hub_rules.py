@@ -105,6 +105,7 @@ def test_what_is_not_there(hub, hub_api):
         ("base_model_relation: lora", '"base_model_relation"'),
         ("tags: llama-factory", '"tags" must be an array'),
         ("model-index: [{results: []}]", '"model-index[0].name"'),
+        ("model-index: [{name: a}]", '"model-index[0].results"'),
     ],
 )
 def test_a_bad_card_is_refused(hub, hub_api, tmp_path, metadata, complaint):
