@@ -63,40 +63,40 @@ def signed(request: Request) -> State:
     return state_of(request)
 
 
-async def received(request: Request, state: State) -> tuple[Path, str, str]:
-    """Write a body to disk; nothing stays when it breaks off. Returns the file, its SHA-256 and its MD5."""
-    path, sha256, md5 = state.store.partial(), hashlib.sha256(), hashlib.md5()
+async def received(request: Request, state: State, algorithm: str = "") -> tuple[Path, str]:
+    """Write a body to disk; nothing stays when it breaks off. Returns the file and its hash."""
+    path, digest = state.store.partial(), hashlib.new(algorithm) if algorithm else None
     try:
         with path.open("wb") as file:
             async for chunk in request.stream():
                 file.write(chunk)
-                sha256.update(chunk)
-                md5.update(chunk)
+                if digest:
+                    digest.update(chunk)
         declared = request.headers.get("content-length")
         if declared and int(declared) != path.stat().st_size:
             raise HubError(400, "the body is shorter than announced")
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return path, sha256.hexdigest(), md5.hexdigest()
+    return path, digest.hexdigest() if digest else ""
 
 
 @router.put("/storage/{owner}/{name}/{oid}")
 async def put(request: Request, owner: str, name: str, oid: str):
     state = signed(request)
-    path, sha256, md5 = await received(request, state)
+    path, sha256 = await received(request, state, "sha256")
     if sha256 != oid:
         path.unlink()
         raise HubError(400, "the content does not have the announced SHA-256")
     path.replace(state.store.path(oid))
     state.repos[f"{owner}/{name}"].objects.add(oid)
-    return Response(headers={"ETag": f'"{md5}"'})
+    return Response(headers={"ETag": f'"{sha256}"'})
 
 
 @router.put("/storage-part/{upload}/{number}")
 async def put_part(request: Request, upload: str, number: int):
     state = signed(request)
-    path, _, md5 = await received(request, state)
+    path, md5 = await received(request, state, "md5")
     state.parts[upload][number] = path
     return Response(headers={"ETag": f'"{md5}"'})
 

@@ -129,13 +129,14 @@ class Settings:
     Attributes:
         large_file: bytes from which a file is stored outside of git, whatever it is called.
         chunk_size: bytes of one part of an LFS upload; a file that is larger comes in parts. None: never.
+            Small here, so that small tests reach it.
         page_size: entries in one answer that lists things; the rest is behind its ``Link`` header.
         xet: where the Xet client stores: ``http``, a CAS server at the storage's address, or ``local``, a folder
             (``local://``, which one client at a time can open).
     """
 
     large_file: int = 10 * 1024 * 1024
-    chunk_size: int | None = 4 * 1024 * 1024
+    chunk_size: int | None = 256 * 1024
     page_size: int = 1000
     xet: str = "http"
 
