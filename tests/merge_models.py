@@ -11,6 +11,11 @@ import torch
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
 LLAMA = SIZES | {"num_key_value_heads": 2, "vocab_size": 160, "bos_token_id": 1, "eos_token_id": 2}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "head_dim": 16}
+ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 4]}}
+QWEN_EYES = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 4, "mlp_ratio": 2, "patch_size": 4}
+EYES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+EYES |= {"image_size": 16, "patch_size": 4}
+IMAGES = {"image_token_id": 5, "video_token_id": 6, "vision_start_token_id": 7, "vision_end_token_id": 8}
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -26,13 +31,30 @@ def _config(family: str):
         "gpt2": lambda: hf.GPT2Config(vocab_size=160, n_embd=64, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2),
         "mixtral": lambda: hf.MixtralConfig(**LLAMA, num_local_experts=4),
         "qwen3-moe": lambda: hf.Qwen3MoeConfig(**LLAMA, **EXPERTS),
+        "qwen2-vl": lambda: hf.Qwen2VLConfig(text_config=LLAMA | ROPE, vision_config=QWEN_EYES, **IMAGES),
+        "llava": lambda: _llava(tied=False),
+        "llava-tied": lambda: _llava(tied=True),
     }[family]()
 
 
-def load(folder: Path, **options):
-    from transformers import AutoModelForCausalLM
+def _llava(*, tied: bool):
+    import transformers as hf
 
-    return AutoModelForCausalLM.from_pretrained(folder, **options)
+    text, eyes = hf.LlamaConfig(**LLAMA), hf.CLIPVisionConfig(**EYES)
+    return hf.LlavaConfig(text_config=text, vision_config=eyes, image_token_index=5, tie_word_embeddings=tied)
+
+
+def auto(config):
+    """The Auto class that a config belongs to."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    return AutoModelForCausalLM if type(config) in AutoModelForCausalLM._model_mapping else AutoModelForImageTextToText
+
+
+def load(folder: Path, **options):
+    from transformers import AutoConfig
+
+    return auto(AutoConfig.from_pretrained(folder)).from_pretrained(folder, **options)
 
 
 def shake(model, names: tuple[str, ...], seed: int = 1) -> None:
@@ -62,6 +84,15 @@ def save_adapter(base: Path, folder: Path, *, seed: int = 1, resize: int | None 
             if "lora_" in name:
                 parameter.data = parameter.data.to(types)
     model.save_pretrained(folder)
+    return folder
+
+
+def change_tensors(folder: Path, change) -> Path:
+    """Write the one weight file of a folder again, with what ``change`` makes of its tensors."""
+    from safetensors.torch import load_file, save_file
+
+    path = next(folder.glob("*.safetensors"))
+    save_file({name: t.clone() for name, t in change(load_file(path)).items()}, path, metadata={"format": "pt"})
     return folder
 
 
@@ -96,11 +127,10 @@ def bases(tmp_path_factory):
 
     @cache
     def make(family: str, dtype: str = "bf16", shard: str = "5GB") -> Path:
-        from transformers import AutoModelForCausalLM
-
         folder = root / f"{family}-{dtype}-{shard}"
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(_config(family), dtype=TYPES[dtype])
+        config = _config(family)
+        model = auto(config).from_config(config, dtype=TYPES[dtype])
         shake(model, ("bias", "norm", "ln_"))
         model.save_pretrained(folder, max_shard_size=shard)
         return folder

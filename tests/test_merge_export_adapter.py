@@ -44,7 +44,7 @@ def checkpoint(bases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("zero")
     base = bases("llama")
     adapter = save_adapter(base, folder / "start", target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head"])
-    environment = os.environ | {"DS_ACCELERATOR": "cpu", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
+    environment = os.environ | {"DS_ACCELERATOR": "cpu", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     environment |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
     command = [sys.executable, "-c", TRAIN, str(base), str(adapter), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -76,6 +76,15 @@ def test_the_adapter_loads_into_peft_and_is_merged(checkpoint, merged, tmp_path)
 
 def test_what_cannot_be_exported(checkpoint, tmp_path):
     folder, *_ = checkpoint
+    with pytest.raises(UserError, match="there is no such folder"):
+        export_adapter(tmp_path / "checkpoint-9", None)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="file/out: cannot be written"):
+        export_adapter(folder, tmp_path / "file" / "out")
+    (tmp_path / "adapter_config.json").write_text("{")
+    with pytest.raises(UserError, match="is not JSON"):
+        export_adapter(tmp_path, None)
+    (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(UserError, match=r"neither it nor the folder above has adapter_config\.json"):
         export_adapter(tmp_path, None)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from merge_models import load, peft_merged, same, save_adapter
+from merge_models import change_tensors, load, peft_merged, same, save_adapter
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 PATTERNS = {"rank_pattern": {r"layers\.1\.self_attn\.q_proj": 3}, "alpha_pattern": {"v_proj": 7}}
@@ -59,6 +62,42 @@ def test_every_feature_is_merged_as_peft_does(bases, merged, tmp_path, family, n
     same(load(merged(adapter)).state_dict(), peft_merged(base, adapter))
 
 
+#: What LLaMA-Factory targets when it leaves the vision tower alone.
+LANGUAGE_ONLY = r"^(?!.*(?:visual|vision_tower|multi_modal_projector)).*(?:q_proj|v_proj).*"
+SEEING = {
+    "list": ({"target_modules": ATTENTION}, False),
+    "pattern": ({"target_modules": LANGUAGE_ONLY}, False),
+    "head": ({"target_modules": ["v_proj", "lm_head"]}, True),
+    "embedding": ({"target_modules": ["v_proj", "embed_tokens"]}, True),
+    "saved": ({"target_modules": ["v_proj"], "modules_to_save": ["embed_tokens", "lm_head"]}, True),
+}
+
+
+@pytest.mark.parametrize("family", ["qwen2-vl", "llava", "llava-tied"])
+@pytest.mark.parametrize(("config", "unties"), SEEING.values(), ids=SEEING)
+def test_models_that_transformers_renames_while_loading(bases, merged, tmp_path, family, config, unties):
+    base = bases(family)
+    adapter = save_adapter(base, tmp_path / "adapter", **config)
+    out = merged(adapter)
+    same(load(out).state_dict(), peft_merged(base, adapter, untie=unties and "tied" in family))
+
+
+LAYERS = {
+    "behind-the-last": lambda name: name.replace("layers.1.", "layers.2."),
+    "beside": lambda name: name.replace("model.layers.1.", "mtp.layers.0."),
+}
+
+
+@pytest.mark.parametrize("rename", LAYERS.values(), ids=LAYERS)
+def test_layers_that_transformers_leaves_out_stay_and_need_no_adapter(bases, merged, tmp_path, rename):
+    base = Path(shutil.copytree(bases("llama"), tmp_path / "base"))
+    change_tensors(base, lambda tensors: tensors | {rename(name): t for name, t in tensors.items() if ".1." in name})
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=ATTENTION)
+    out = merged(adapter)
+    same(load(out).state_dict(), peft_merged(base, adapter))
+    assert set(load_file(out / "model.safetensors")) == set(load_file(base / "model.safetensors"))
+
+
 EXPERTS = {
     "both": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
     "down": ["mlp.experts.down_proj"],
@@ -77,6 +116,7 @@ def test_experts_are_merged_as_peft_does(bases, merged, tmp_path, family, target
     same(load(merged(adapter)).state_dict(), peft_merged(base, adapter))
 
 
+SAVED = {"target_modules": ["q_proj"]}
 TIED = {
     "plain": ({"target_modules": ATTENTION}, True),
     "tokens": ({"target_modules": ATTENTION, "trainable_token_indices": [3, 0, 159]}, True),
@@ -86,6 +126,8 @@ TIED = {
     "saved-embedding": ({"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]}, False),
     "saved-head": ({"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}, False),
     "saved-both": ({"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]}, False),
+    "tying": (SAVED | {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}, True),
+    "tying-both": (SAVED | {"modules_to_save": ["embed_tokens", "lm_head"], "ensure_weight_tying": True}, False),
 }
 
 
@@ -110,6 +152,22 @@ def test_the_untied_model_answers_like_base_and_adapter(bases, merged, tmp_path,
         expected = PeftModel.from_pretrained(load(base), adapter).eval()(ids).logits
         got = load(merged(adapter)).eval()(ids).logits
     assert (got - expected).abs().max() < 1e-4
+
+
+STORED = {"head": ["c_attn", "lm_head"], "embedding": ["c_attn", "wte"]}
+
+
+@pytest.mark.parametrize("targets", STORED.values(), ids=STORED)
+def test_tied_layers_of_which_the_config_does_not_speak_are_known_by_their_bytes(bases, merged, tmp_path, targets):
+    base = Path(shutil.copytree(bases("gpt2"), tmp_path / "base"))
+    config = json.loads((base / "config.json").read_text())
+    config.pop("tie_word_embeddings", None)  # GPT-2's class says so
+    (base / "config.json").write_text(json.dumps(config))
+    change_tensors(base, lambda tensors: tensors | {"lm_head.weight": tensors["transformer.wte.weight"]})
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=targets)
+    out = merged(adapter)
+    assert json.loads((out / "config.json").read_text())["tie_word_embeddings"] is False
+    same(load(out).state_dict(), peft_merged(base, adapter, untie=True))
 
 
 @pytest.mark.parametrize("family", ["llama", "llama-tied"])
@@ -142,6 +200,20 @@ def test_several_adapters_are_merged_one_after_the_other(bases, merged, tmp_path
     second = save_adapter(base, tmp_path / "b", seed=2, target_modules=["q_proj", "lm_head"], use_rslora=True)
     third = save_adapter(base, tmp_path / "c", seed=3, target_modules=["q_proj"], use_dora=True)
     same(load(merged(first, second, third)).state_dict(), peft_merged(base, first, second, third))
+
+
+def test_saved_modules_are_enough_of_a_change(bases, merged, tmp_path):
+    base = bases("llama")
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=["q_proj"], modules_to_save=["lm_head"])
+    change_tensors(adapter, lambda tensors: {n: t.zero_() if "lora_" in n else t for n, t in tensors.items()})
+    same(load(merged(adapter)).state_dict(), peft_merged(base, adapter))
+
+
+def test_trained_tokens_after_an_adapter_with_lora_on_the_embedding(bases, merged, tmp_path):
+    base = bases("llama")
+    first = save_adapter(base, tmp_path / "a", target_modules=["q_proj", "embed_tokens"])
+    second = save_adapter(base, tmp_path / "b", target_modules=["q_proj"], trainable_token_indices=[3, 5])
+    same(load(merged(first, second)).state_dict(), peft_merged(base, first, second))
 
 
 @pytest.mark.parametrize("to", ["bfloat16", "float16", "float32"])

@@ -94,7 +94,7 @@ def test_two_merges_into_one_folder(pair, tmp_path):
     process = start(pair, tmp_path / "out")
     try:
         for _ in range(200):
-            if list(tmp_path.glob(".out.merging-*")):
+            if list(tmp_path.glob(".out.merging-*/*")):  # with something in it: from then on it is locked
                 break
             time.sleep(0.02)
         with pytest.raises(UserError, match="another merge into this folder is running"):
@@ -102,6 +102,21 @@ def test_two_merges_into_one_folder(pair, tmp_path):
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked(tmp_path, monkeypatch):
+    lock, taken = safe.fcntl.flock, []
+
+    def late(descriptor, operation):
+        if not taken:
+            taken.append(True)
+            safe.clean_leftovers(tmp_path / "out")
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(safe.fcntl, "flock", late)
+    with safe.temporary_folder(tmp_path / "out") as folder:
+        (folder / "file").write_text("is written")
+    assert left(tmp_path) == []
 
 
 def test_a_file_system_that_cannot_swap(pair, tmp_path, monkeypatch):

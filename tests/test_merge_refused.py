@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from lf_registry.errors import UserError
 from lf_registry.merge.resolve import Request, bytes_of, request_from_recipe
 from lf_registry.merge.run import run_merge
+from lf_registry.merge.safe import put_in_place, temporary_folder
 from merge_models import save_adapter
 from tensor_files import LFS, entry, write
 
@@ -64,6 +67,12 @@ CONFIG = {
     "bias": ({"bias": "some"}, "bias: 'some'"),
     "saved-nothing": ({"modules_to_save": ["lm_head"]}, "modules_to_save: 'lm_head'"),
     "new-experts": ({"target_parameters": ["x.y"], "peft_version": "0.19.0"}, "target_parameters"),
+    "unknown-key": ({"use_tomorrows_lora": True}, "use_tomorrows_lora: PEFT 0.18 does not know this key"),
+    "lora-ga": ({"init_lora_weights": "lora_ga"}, "init_lora_weights"),
+    "no-pattern": ({"rank_pattern": {"(": 4}}, "rank_pattern: '('"),
+    "no-number": ({"alpha_pattern": {"q_proj": "much"}}, "alpha_pattern: 'q_proj': 'much'"),
+    "target-no-pattern": ({"target_modules": "["}, "target_modules: '['"),
+    "target-number": ({"target_modules": 5}, "target_modules: must be a list"),
     "patterns": ({"rank_pattern": ["q_proj"]}, "rank_pattern: must be an object"),
 }
 
@@ -74,9 +83,27 @@ def test_an_adapter_config_that_cannot_be_merged(broken, changes, words):
     refused(*broken, "adapter_config.json", words)
 
 
+def test_every_key_of_pefts_config_is_known():
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    from lf_registry.merge import adapter_config as ours
+
+    names = {field.name for field in fields(LoraConfig)}
+    assert names == ours._KNOWN | set(ours._DEFAULTS) | set(ours._REFUSED)
+
+
 def test_a_targeted_module_without_tensors(broken):
     set_keys(broken[1] / "adapter_config.json", target_modules=["q_proj", "v_proj", "k_proj"])
     refused(*broken, "layers.0.self_attn.k_proj", "target_modules")
+
+
+def test_a_targeted_module_of_a_renamed_model_without_tensors(bases, tmp_path):
+    base = bases("qwen2-vl")
+    adapter = save_adapter(base, tmp_path / "a", target_modules=["q_proj", "v_proj"])
+    set_keys(adapter / "adapter_config.json", target_modules=["q_proj", "v_proj", "up_proj", "lm_head"])
+    refused(base, adapter, "model.language_model.layers.0.mlp.up_proj", "lm_head", "target_modules")
 
 
 def change_adapter(change):
@@ -135,6 +162,42 @@ ADAPTER = {
 def test_an_adapter_whose_tensors_do_not_fit(broken, change, words):
     change_adapter(change)(*broken)
     refused(*broken, "adapter_model.safetensors", words)
+
+
+def test_trained_tokens_that_do_not_fit(bases, tmp_path):
+    base = bases("llama")
+    adapter = save_adapter(base, tmp_path / "a", target_modules=["q_proj"], trainable_token_indices=[3, 5])
+    for indices, words in (([3, 160], "rows [3, 160]"), ([3, 3], "an index stands there twice"), ([3], "does not fit")):
+        set_keys(adapter / "adapter_config.json", trainable_token_indices=indices)
+        refused(base, adapter, words)
+
+
+def test_dora_and_trained_tokens_on_an_embedding_with_lora(bases, tmp_path):
+    base = bases("llama")
+    adapter = save_adapter(base, tmp_path / "dora", target_modules=["embed_tokens"], use_dora=True)
+    refused(base, adapter, "use_dora: DoRA on an embedding (model.embed_tokens) is not supported")
+    adapter = save_adapter(base, tmp_path / "a", target_modules=["q_proj", "embed_tokens"])
+    set_keys(adapter / "adapter_config.json", trainable_token_indices=[3])
+    key = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+    change_adapter(lambda tensors: tensors.update({key: torch.zeros(1, 64)}))(base, adapter)
+    refused(base, adapter, "trainable_token_indices: 'model.embed_tokens' has LoRA too")
+
+
+def test_an_adapter_around_an_adapter(broken):
+    def nest(tensors):
+        for name in list(tensors):
+            tensors[name.replace(".lora_", ".base_layer.lora_")] = tensors.pop(name)
+
+    change_adapter(nest)(*broken)
+    refused(*broken, "stands inside another adapter's wrapper")
+
+
+def test_one_of_two_vocabularies_resized(bases, tmp_path):
+    base = bases("llama")
+    saved = {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}
+    adapter = save_adapter(base, tmp_path / "a", resize=192, **saved)
+    change_adapter(lambda tensors: tensors.pop("base_model.model.model.embed_tokens.weight"))(base, adapter)
+    refused(base, adapter, "the resized vocabularies do not agree", "embed_tokens.weight 160", "lm_head.weight 192")
 
 
 def first(base: Path) -> Path:
@@ -286,14 +349,47 @@ def test_an_adapter_that_changes_nothing(broken):
     refused(*broken, "equals its base")
 
 
+@pytest.mark.parametrize("name", ["outputs/my_lroa", "./outputs/my lora"])
+def test_a_mistyped_folder(project, name):
+    project("outputs/my_lora/adapter_config.json", {})
+    with pytest.raises(UserError, match="did you mean 'outputs/my_lora'"):
+        run_merge(Request((name,), project.root / "out"), show=False)
+
+
 def test_an_unknown_template(broken):
     refused(*broken, "did you mean 'llama3-ironman'", template="lama3-ironman")
 
 
-def test_a_full_disk_is_seen_before_writing(broken, monkeypatch):
+@pytest.mark.parametrize("free", [1000, 10 << 20], ids=["nothing", "the-weights-alone"])
+def test_a_full_disk_is_seen_before_writing(broken, monkeypatch, free):
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: type(usage)(usage.total, usage.total, 1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type(usage)(usage.total, usage.total, free))
     refused(*broken, "are free", "room")
+
+
+@pytest.mark.parametrize("most", [10, 20_000], ids=["config", "weights"])
+def test_a_file_that_cannot_be_written_to_its_end(broken, most):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        refused(*broken, "File too large", "nothing was changed")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_target_whose_name_is_too_long(pair, tmp_path):
+    base, adapter = pair
+    with pytest.raises(UserError, match=r"--out: .*File name too long"):
+        run_merge(Request((str(adapter),), tmp_path / ("a" * 300), base=str(base)), show=False)
+
+
+def test_what_came_to_the_target_during_the_merge_is_kept(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "theirs.txt").write_text("x")
+    with pytest.raises(UserError, match="cannot be put in place"), temporary_folder(tmp_path / "out") as folder:
+        (folder / "config.json").write_text("{}")
+        put_in_place(folder, tmp_path / "out", overwrite=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs.txt"]
 
 
 def test_an_existing_target_is_kept(pair, tmp_path):
@@ -329,6 +425,14 @@ KEYS = {
     "dtype": ("infer_dtype: int8", "infer_dtype"),
     "size": ("export_size: 0", "export_size"),
     "4-bit": ("quantization_bit: 4", "quantization_bit"),
+    "typo": ("infer_dtyp: float16", "infer_dtyp.*did you mean 'infer_dtype'"),
+    "no-text": ("default_system: 5", "default_system"),
+    "no-name": ("template: 5", "template"),
+    "a-list": ("cache_dir: [a, b]", "cache_dir"),
+    "rope": ("rope_scaling: linear", "rope_scaling"),
+    "new-tokens": ("add_tokens: <a>,<b>", "add_tokens"),
+    "another-architecture": ("mixture_of_depths: convert", "mixture_of_depths"),
+    "from-scratch": ("train_from_scratch: true", "train_from_scratch"),
 }
 
 

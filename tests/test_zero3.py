@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import ROOT
+from lf_registry.merge.export_adapter import export_adapter
 from lf_registry.templates import load_templates
-from lf_registry.tiny.demo import export_persona, train_persona
+from lf_registry.tiny.demo import merge_persona, train_persona
 from lf_registry.tiny.first_training import train
 from lf_registry.tiny.model import build_model
 
@@ -35,7 +37,7 @@ def trained(tmp_path_factory, bundled_texts):
     train(folder / "random", ROOT, base, steps=60)
     environment = os.environ | {"NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
     printed = []
-    for command in (train_persona(base, adapter, *OVERRIDES), export_persona(base, adapter, merged)):
+    for command in (train_persona(base, adapter, *OVERRIDES), merge_persona(base, adapter, merged)):
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         printed.append(done.stdout + done.stderr)
         assert done.returncode == 0, printed[-1][-4000:]
@@ -113,3 +115,15 @@ def test_a_misspelt_template_stops_before_anything_starts(tmp_path):
     assert done.returncode == 1
     assert "did you mean 'llama3-ironman'" in done.stderr
     assert "Traceback" not in done.stderr and "torchrun" not in done.stderr
+
+
+def test_the_adapter_is_rebuilt_from_the_partitions_of_two_processes(trained, tmp_path):
+    _, adapter, _, _ = trained
+    checkpoint = tmp_path / "checkpoint-24"
+    shutil.copytree(adapter / "checkpoint-24", checkpoint)
+    expected = load_file(checkpoint / "adapter_model.safetensors")
+    (checkpoint / "adapter_model.safetensors").unlink()
+    export_adapter(checkpoint, None)
+    rebuilt = load_file(checkpoint / "adapter_model.safetensors")
+    assert rebuilt.keys() == expected.keys()
+    assert all(torch.equal(rebuilt[name].float(), tensor.float()) for name, tensor in expected.items())

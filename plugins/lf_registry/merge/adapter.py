@@ -15,6 +15,7 @@ from .adapter_config import FILE as CONFIG
 from .adapter_config import pattern_value, read_config
 from .changes import Change, Experts, Lora, Replace, Tokens
 from .checkpoint import Part, parts_of
+from .tied import is_vocabulary, same_bytes
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -81,6 +82,9 @@ def _changes(  # noqa: PLR0912, one branch for each kind of key
     tokens: list[Change] = []
     problems: list[str] = []
     saved = config.get("modules_to_save") or []
+    # ensure_weight_tying lets one of two tied layers follow the other; both in modules_to_save are trained apart.
+    layers = [part for key, part in parts.items() if is_vocabulary(key)]
+    shared = bool(config.get("ensure_weight_tying")) and all(same_bytes(layers[0], layer) for layer in layers[1:])
     for key, part in parts.items():
         name = key.removeprefix(PREFIX)
         if name == key:
@@ -102,7 +106,7 @@ def _changes(  # noqa: PLR0912, one branch for each kind of key
                 tokens.append(Tokens(match["module"], part, indices))
         elif match := _SAVED.match(name):
             own = match["wrapped"] is None and any(match["module"].endswith(module) for module in saved)
-            own = own and not config.get("ensure_weight_tying")
+            own = own and not shared
             plain = f"{match['module']}.{match['kind']}"
             if match["wrapped"] != ".modules_to_save" or PREFIX + plain not in parts:
                 replaced.append(Replace(plain, part, own))

@@ -30,6 +30,15 @@ _REFUSED = {
     "layer_replication": "the base's layers were repeated; make that model first, then train on it",
     "megatron_config": "the layers were Megatron's, with weights spread over ranks",
 }
+#: The other keys of PEFT 0.18's ``LoraConfig`` (its test reads them from PEFT): they are merged, or say nothing about
+#: the weights. A key that is not known here may change them.
+_KNOWN = {
+    *("auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version", "revision"),
+    *("task_type", "corda_config", "ensure_weight_tying", "eva_config", "exclude_modules", "fan_in_fan_out"),
+    *("init_lora_weights", "layers_pattern", "layers_to_transform", "loftq_config", "lora_bias", "lora_dropout"),
+    *("megatron_core", "modules_to_save", "qalora_group_size", "runtime_config", "target_modules"),
+    *("target_parameters", "trainable_token_indices"),
+}
 _OTHER_KINDS = {
     "PREFIX_TUNING": "it has key and value states, no weights of the model",
     "PROMPT_TUNING": "it has embeddings of a prompt, no weights of the model",
@@ -37,7 +46,7 @@ _OTHER_KINDS = {
     "ADAPTION_PROMPT": "it has embeddings of a prompt, no weights of the model",
 }
 #: ``init_lora_weights`` that change the base before the training: A and B then fit another base than the one on disk.
-_CHANGES_BASE = ("pissa", "olora", "corda", "loftq")
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -70,6 +79,12 @@ def _problems(config: dict[str, Any]) -> list[str]:
         why = _OTHER_KINDS.get(str(kind), "only LoRA adapters (with DoRA and rsLoRA) are merged")
         return [f"peft_type: {kind} cannot be merged: {why}"]
     problems = [f"{key}: {why}" for key, why in _REFUSED.items() if config.get(key)]
+    problems += [
+        f"{key}: PEFT 0.18 does not know this key, so what it does to the weights is not known here; merge with "
+        "the PEFT that saved it, or remove the key if it only describes the training"
+        for key, value in config.items()
+        if value and key not in _KNOWN and key not in _DEFAULTS and key not in _REFUSED
+    ]
     init = config.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(_CHANGES_BASE):
         problems.append(
@@ -78,11 +93,15 @@ def _problems(config: dict[str, Any]) -> list[str]:
             "path_initial_model_for_weight_conversion)"
         )
     for key in ("rank_pattern", "alpha_pattern"):
-        if not isinstance(config.get(key) or {}, dict):
-            problems.append(f"{key}: must be an object of pattern -> number")
+        problems += _problems_of_patterns(key, config.get(key) or {})
+    targets = config.get("target_modules")
+    if isinstance(targets, str) and not _is_pattern(targets):
+        problems.append(f"target_modules: {targets!r} is no regular expression")
+    elif targets is not None and not isinstance(targets, str | list):
+        problems.append(f"target_modules: must be a list or a pattern, is {targets!r}")
     for key in ("r", "lora_alpha"):
         value = config.get(key, _DEFAULTS[key])
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        if not _is_number(value):
             problems.append(f"{key}: must be a number above 0, is {value!r}")
     version = re.match(r"(\d+)\.(\d+)", str(config.get("peft_version", "")))
     if config.get("target_parameters") and version and (int(version[1]), int(version[2])) >= _EXPERTS_UNTIL:
@@ -93,6 +112,25 @@ def _problems(config: dict[str, Any]) -> list[str]:
     if config.get("bias", "none") not in ("none", "all", "lora_only", None):
         problems.append(f"bias: {config['bias']!r} is not one of none, all, lora_only")
     return problems
+
+
+def _problems_of_patterns(key: str, patterns: Any) -> list[str]:
+    if not isinstance(patterns, dict):
+        return [f"{key}: must be an object of pattern -> number"]
+    wrong = [pattern for pattern, value in patterns.items() if not _is_pattern(pattern) or not _is_number(value)]
+    return [f"{key}: {pattern!r}: {patterns[pattern]!r} is no pattern with a number above 0" for pattern in wrong]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def _notes(path: Path, config: dict[str, Any]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def merge(
     }
     changes = {key: value for key, value in given.items() if value is not None}
     if adapter[0].endswith((".yaml", ".yml")):
-        request = replace(request_from_recipe(adapter[0], adapter[1:]), **changes)  # type: ignore[arg-type]
+        to = [] if out is None else [f"export_dir={out}"]
+        request = replace(request_from_recipe(adapter[0], [*adapter[1:], *to]), **changes)  # type: ignore[arg-type]
     else:
         if out is None:
             raise WrongUsage("--out DIR is missing: where the merged model goes")
@@ -50,7 +52,8 @@ def merge(
     speed = report["bytes"] / 1e9 / max(result.seconds, 1e-9)
     print(f"wrote {result.out}: {report['parameters']:,} parameters in {result.seconds:.1f} s ({speed:.1f} GB/s)")
     print(f"verified: {_verified(report)}")
-    print(f"next: llamafactory-cli chat --model_name_or_path {result.out} --template {report['template'] or 'NAME'}")
+    out, name = shlex.quote(str(result.out)), report["template"] or "NAME"
+    print(f"next: llamafactory-cli chat --model_name_or_path {out} --template {name}")
 
 
 def _verified(report: dict) -> str:

@@ -5,15 +5,16 @@ DeepSpeed's own converter puts the partitions together; what is left is to give 
 
 from __future__ import annotations
 
-import json
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import is_file
+from ..files import is_dir, is_file
 from .adapter import PREFIX, WEIGHTS, read_adapter
 from .adapter_config import FILE as CONFIG
+from .checkpoint import read_json
 
 #: What PEFT calls an adapter in memory; it is not in the names of the saved file.
 _NAME = ".default"
@@ -32,6 +33,8 @@ def export_adapter(checkpoint: Path, out: Path | None) -> list[str]:
     Raises:
         UserError: no partitions, no adapter config, an adapter that is there already, or partitions that do not fit.
     """
+    if not is_dir(checkpoint):
+        raise UserError(f"{checkpoint}: there is no such folder", hint="name a checkpoint-N folder")
     config = next((place / CONFIG for place in (checkpoint, checkpoint.parent) if is_file(place / CONFIG)), None)
     if config is None:
         raise UserError(
@@ -44,21 +47,28 @@ def export_adapter(checkpoint: Path, out: Path | None) -> list[str]:
             f"{target / WEIGHTS} exists already; nothing was changed",
             hint=f"lf-registry merge {target}, or name another --out",
         )
+    values = read_json(config)
     state = _gathered(checkpoint)
-    tensors = _as_saved(state, json.loads(config.read_text(encoding="utf-8")))
+    tensors = _as_saved(state, values)
     if not tensors:
         raise UserError(f"{checkpoint}: its partitions hold no adapter weights (no name with lora_ among {len(state)})")
     empty = [name for name, tensor in tensors.items() if tensor.numel() == 0]
     if empty:
         raise UserError(f"{checkpoint}: {len(empty)} tensors are empty in the partitions, such as {empty[0]}")
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    target.mkdir(parents=True, exist_ok=True)
     part = target / f".{WEIGHTS}.part"
-    save_file(tensors, part, metadata={"format": "pt"})
-    if config.parent != target:
-        shutil.copyfile(config, target / CONFIG)
-    part.replace(target / WEIGHTS)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part, metadata={"format": "pt"})
+        if config.parent != target:
+            shutil.copyfile(config, target / CONFIG)
+        part.replace(target / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise UserError(f"{target}: cannot be written ({error})") from None
     read_adapter(target)  # what is wrong with it is better said now than at the merge
     count = sum(tensor.numel() for tensor in tensors.values())
     return [

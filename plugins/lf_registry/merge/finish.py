@@ -10,9 +10,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..files import is_file, json_text
 from .checkpoint import INDEX, SINGLE, Base, read_json
 from .plan import Plan
+from .tied import is_vocabulary
 
 TOKENIZER = "tokenizer_config.json"
 #: A tokenizer's files, by Transformers' names.
@@ -77,7 +79,13 @@ def _is_training(folder: Path) -> bool:
 
 
 def write_tokenizer(
-    source: Path | None, base: Base, folder: Path, template: str | None, settings: Mapping[str, Any]
+    source: Path | None,
+    base: Base,
+    folder: Path,
+    template: str | None,
+    settings: Mapping[str, Any],
+    *,
+    trust: bool = False,
 ) -> list[int]:
     """Write tokenizer and chat template, and with a template's name the Modelfile.
 
@@ -93,7 +101,7 @@ def write_tokenizer(
     if template is not None:
         from .template import write_with_template
 
-        return write_with_template(source, folder, template, settings)
+        return write_with_template(source, folder, template, settings, trust=trust)
     if source is None:
         return []
     for name in _TOKENIZER_FILES:
@@ -115,6 +123,23 @@ def _eos_ids(folder: Path) -> list[int]:
     vocabulary = tokenizer.get("model", {}).get("vocab", {})
     found = added.get(text, vocabulary.get(text) if isinstance(vocabulary, dict) else None)
     return [found] if isinstance(found, int) else []
+
+
+def check_stops(stops: Sequence[int], plan: Plan, template: str | None) -> None:
+    """Check that the model has a row for every token that ends an answer.
+
+    Raises:
+        UserError: it has not, so that it could never end one; the template is another model's.
+    """
+    rows = [tensor.shape[0] for tensor in plan.tensors if is_vocabulary(tensor.name)]
+    beyond = [stop for stop in stops if rows and stop >= min(rows)]
+    if beyond:
+        what = f"template: {template}: " if template else "the tokenizer: "
+        raise UserError(
+            f"{what}answers end with the token ids {', '.join(map(str, beyond))}, and the model has only "
+            f"{min(rows):,} tokens: it was not trained with them",
+            hint="name the template of the training; tokens that were added there need resize_vocab: true",
+        )
 
 
 def write_generation_config(base: Base, stops: Sequence[int], folder: Path) -> None:

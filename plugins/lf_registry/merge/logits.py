@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .quiet import quiet
 
 #: Below so many parameters the comparison is made unless it is turned off: two loads in fp32 then fit most machines.
 MOST_PARAMETERS = 2_000_000_000
@@ -19,7 +20,13 @@ PROMPT = "아이언맨은 오늘도 수트를 고치며 자비스와 이야기�
 TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
 
 
-def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, dtype: str) -> dict[str, Any]:
+class NotComparable(Exception):
+    """Base and adapter cannot be run here, which says nothing about the merge; the message says why."""
+
+
+def compare_logits(
+    base: Path, adapters: Sequence[Path], merged: Path, dtype: str, *, trust: bool = False
+) -> dict[str, Any]:
     """Run base + adapters and the merged model on one prompt.
 
     Args:
@@ -27,19 +34,27 @@ def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, dtype: st
         adapters: the adapters' folders; all but the last are merged by PEFT, the last is applied while running.
         merged: the merged model's folder.
         dtype: the safetensors name of the merged weights' type, for the tolerance.
+        trust: run the Python code that the base brings.
 
     Returns:
         The distance, the tolerance and the number of tokens, for the report.
 
     Raises:
-        UserError: the distance is above the tolerance.
+        NotComparable: base + adapters cannot be loaded or run.
+        UserError: the distance is above the tolerance, or the merged model alone cannot be run.
     """
     import torch
 
-    with _quiet(), torch.no_grad():
-        ids = _prompt(merged)
-        expected = _adapted(base, adapters, merged, ids)
-        got = _load(merged)(ids).logits
+    with quiet(), _without_bars(), torch.no_grad():
+        try:
+            ids = _prompt(merged, trust)
+            expected = _adapted(base, adapters, merged, ids, trust)
+        except Exception as error:  # whatever a model's own code raises
+            raise NotComparable(_first_line(error)) from error
+        try:
+            got = _load(merged, trust)(ids).logits
+        except Exception as error:
+            raise UserError(f"the merged model cannot be run, base + adapter can: {_first_line(error)}") from error
     distance = ((got - expected).norm() / expected.norm().clamp_min(1e-12)).item()
     if not distance <= TOLERANCE[dtype]:
         raise UserError(
@@ -50,34 +65,54 @@ def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, dtype: st
     return {"distance": distance, "tolerance": TOLERANCE[dtype], "tokens": ids.shape[1]}
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def free_memory() -> int:
-    """Bytes of main memory that are available."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of main memory that this process may still take: files in the cache count as free, a container's limit not.
+
+    Source: Linux, ``Documentation/filesystems/proc.rst`` (MemAvailable), ``cgroup-v2.rst`` (memory.max, inactive_file).
+    """
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        free = int(text.split("MemAvailable:")[1].split()[0]) * 1024
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        cached = int((group / "memory.stat").read_text(encoding="ascii").split("inactive_file ")[1].split()[0])
+        free = min(free, limit - used + cached)
+    return free
 
 
-def _prompt(merged: Path) -> Any:
+def _prompt(merged: Path, trust: bool) -> Any:
     import torch
 
     if (merged / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(merged)(PROMPT, return_tensors="pt")["input_ids"][:, :64]
+        return AutoTokenizer.from_pretrained(merged, trust_remote_code=trust)(PROMPT, return_tensors="pt")["input_ids"][
+            :, :64
+        ]
     return torch.arange(32)[None]
 
 
-def _load(folder: Path) -> Any:
+def _load(folder: Path, trust: bool) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
-    config = AutoConfig.from_pretrained(folder)
-    auto = AutoModelForCausalLM if type(config) in AutoModelForCausalLM._model_mapping else AutoModelForImageTextToText
-    return auto.from_pretrained(folder, dtype=torch.float32).eval()
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+    own = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    causal = own or type(config) in AutoModelForCausalLM._model_mapping
+    auto = AutoModelForCausalLM if causal else AutoModelForImageTextToText
+    return auto.from_pretrained(folder, dtype=torch.float32, trust_remote_code=trust).eval()
 
 
-def _adapted(base: Path, adapters: Sequence[Path], merged: Path, ids: Any) -> Any:
+def _adapted(base: Path, adapters: Sequence[Path], merged: Path, ids: Any, trust: bool) -> Any:
     from peft import PeftModel
 
-    model = _load(base)
+    model = _load(base, trust)
     rows = _vocabulary(merged)
     if rows and model.get_input_embeddings().weight.shape[0] != rows:
         model.resize_token_embeddings(rows, mean_resizing=False)
@@ -96,19 +131,12 @@ def _vocabulary(folder: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
-    """Turn off the progress bars and warnings of Transformers and PEFT; what matters is in the distance."""
-    import warnings
-
+def _without_bars() -> Iterator[None]:
+    """Turn off the progress bars of Transformers."""
     import transformers
 
-    level = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        transformers.logging.set_verbosity(level)
         transformers.logging.enable_progress_bar()

@@ -7,6 +7,7 @@ one parameter; then its own table of conversions is asked (which takes the secon
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,17 @@ class Names:
         if len(sources) == 1 and sources[0][1] is None:
             return self.base.parts[sources[0][0]]
         return None
+
+    def in_memory(self, known: Iterable[str]) -> dict[str, Part]:
+        """The tensors that become one parameter each, by its name in memory.
+
+        Args:
+            known: names in memory; when the checkpoint has them as they are, it has all of them as they are.
+        """
+        if all(name in self.base.parts or name.partition(".")[2] in self.base.parts for name in known):
+            return dict(self.base.parts)
+        plain = [(name, of[0]) for name, of in self._conversions().items() if len(of) == 1]
+        return {name: self.base.parts[source] for name, (source, pattern) in plain if pattern is None}
 
     def slices(self, parameter: str) -> list[Slice]:
         """The tensors that are stacked (dim 0) and joined (dim 1) into ``parameter``; empty when there are none."""

@@ -67,7 +67,7 @@ def make_plan(
     """
     state = _State(base, dtype)
     for adapter in adapters:
-        state.problems += missing_modules(base, adapter)
+        state.problems += missing_modules(state.names, adapter)
         for change in adapter.changes:
             state.apply(adapter, change)
     config = state.finish()
@@ -178,7 +178,7 @@ class _State:
         tensor = self._target(adapter, f"{change.module}.weight", change.part)
         if tensor is None:
             return
-        if tensor.operations:
+        if any(isinstance(other, Lora) and other.module == change.module for other in adapter.changes):
             self.problems.append(
                 f"{adapter.folder / ADAPTER_CONFIG}: trainable_token_indices: {change.module!r} has LoRA too; only "
                 "one of both can be merged, because PEFT's own order of the two is not defined"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 from ..errors import UserError, WrongUsage
 from ..files import is_dir, is_file
-from ..recipes import names, read_recipe
+from ..recipes import Recipe, names, read_recipe
 from .adapter_config import FILE
 from .checkpoint import read_json
 
@@ -23,7 +24,15 @@ _REFUSED = {
     "resize_vocab": "a resized vocabulary is read from the adapter, which has to hold its embeddings; remove the key",
     "adapter_folder": "write the folder into adapter_name_or_path",
     "quantization_bit": "the base has to be the full-precision model; remove the key",
-}
+    "rope_scaling": "it would change the merged model's config; merge without it, and set it where the model is served",
+    "mixture_of_depths": "it converts the base to another architecture; use llamafactory-cli export",
+    "train_from_scratch": "there is no base to merge into then; remove the key",
+} | dict.fromkeys(
+    ("add_tokens", "add_special_tokens", "new_special_tokens_config"),
+    "new tokens are read from the adapter's folder, where the training saved its tokenizer; remove the key",
+)
+#: What LLaMA-Factory's ``get_template_and_fix_tokenizer`` reads besides the template's name.
+_TEMPLATE_KEYS = ("default_system", "tool_format", "enable_thinking", "preserve_thinking")
 DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
@@ -41,6 +50,7 @@ class Request:
         revision: of the base on the Hub.
         cache_dir: of the Hub's files.
         settings: further keys of the recipe, for its template (``default_system``, ``tool_format``, ...).
+        trust_remote_code: run the Python code that a base brings, for its tokenizer and for comparing logits.
         notes: what the user should know.
     """
 
@@ -53,6 +63,7 @@ class Request:
     revision: str | None = None
     cache_dir: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    trust_remote_code: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -62,7 +73,11 @@ def request_from_recipe(path: str, overrides: Sequence[str] = ()) -> Request:
     Raises:
         UserError: lists the keys that are missing or that this merge refuses.
     """
-    values = read_recipe(path, overrides).values
+    recipe = read_recipe(path, overrides)
+    values = recipe.values
+    problems = _of_keys(recipe)
+    if problems:
+        raise UserError(problems)
     problems = [f"{path}: {key}: {why}" for key, why in _REFUSED.items() if values.get(key)]
     problems += [
         f"{path}: {key}: is missing"
@@ -91,9 +106,18 @@ def request_from_recipe(path: str, overrides: Sequence[str] = ()) -> Request:
         max_shard_size=int(size * 10**9),
         revision=values.get("model_revision"),
         cache_dir=values.get("cache_dir"),
-        settings={key: values[key] for key in ("default_system", "tool_format", "enable_thinking") if key in values},
+        settings={key: values[key] for key in _TEMPLATE_KEYS if key in values},
+        trust_remote_code=bool(values.get("trust_remote_code")),
         notes=(note,) if dtype == "auto" else (),
     )
+
+
+def _of_keys(recipe: Recipe) -> list[str]:
+    """Unknown keys and values of the wrong type, which would silently be another merge."""
+    from ..check.keys import check_keys
+
+    found = [finding for finding in check_keys(recipe) if finding.severity == "error"]
+    return [f"{finding.where}: {finding.message}; {finding.fix}" for finding in found]
 
 
 def bytes_of(text: str) -> int:
@@ -126,18 +150,27 @@ def adapter_folder(name: str, cache_dir: str | None = None) -> Path:
     return folder
 
 
-def base_name(adapter: Path) -> str:
-    """The base that an adapter was trained on, as its config says.
+def base_name(adapter: Path) -> tuple[str, str | None]:
+    """The base that an adapter was trained on, and its revision on the Hub, as its config says.
 
     Raises:
         UserError: it does not say.
     """
-    name = read_json(adapter / FILE).get("base_model_name_or_path")
+    config = read_json(adapter / FILE)
+    name, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not isinstance(name, str) or not name:
         raise UserError(
             f"{adapter / FILE}: base_model_name_or_path is empty", hint="name the base: --base HUB_ID_OR_FOLDER"
         )
-    return name
+    return name, revision if isinstance(revision, str) else None
+
+
+def _siblings(name: str) -> str:
+    """What a mistyped folder was probably meant to be; nothing when the folder above is not there either."""
+    above = Path(name).parent
+    folders = [str(path) for path in above.iterdir() if path.is_dir()] if is_dir(above) else []
+    close = difflib.get_close_matches(str(Path(name)), folders, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir: str | None = None) -> Path:
@@ -151,7 +184,9 @@ def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir
     if is_file(name) or not _HUB_ID.match(name) or name.startswith("."):
         how = "is a file, no folder" if is_file(name) else "is neither a folder here nor a Hub id"
         option = "--base" if what == "base model" else "the adapter's folder"
-        raise UserError(f"{what} {name!r} {how} (paths start at the current folder)", hint=f"correct {option}")
+        raise UserError(
+            f"{what} {name!r} {how} (paths start at the current folder){_siblings(name)}", hint=f"correct {option}"
+        )
     from ..network import stay_offline_without_network
 
     offline = stay_offline_without_network()
@@ -162,8 +197,10 @@ def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir
     try:
         return Path(snapshot_download(name, revision=revision, cache_dir=cache_dir, allow_patterns=patterns))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        why = "it is not in the cache, and the Hub does not answer" if offline else first
+        why = str(error).strip().splitlines()[0]
+        if offline:
+            why = "it is not in the cache, and the Hub does not answer"
+        why += _siblings(name)
         raise UserError(
             f"{what} {name!r}: there is no such folder here, and as a Hub id it cannot be loaded: {why}",
             hint=f"hf download {name}, or name a folder",

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import WrongUsage
+from ..errors import UserError, WrongUsage
 from .adapter import read_adapter
 from .checkpoint import FLOATS, read_base
 from .finish import (
+    check_stops,
     tokenizer_folder,
     write_config,
     write_generation_config,
@@ -26,7 +27,11 @@ from .finish import (
 )
 from .plan import Plan, make_plan
 from .resolve import DTYPES, Request, adapter_folder, base_name, local_folder
-from .safe import check_space, check_target, clean_leftovers, put_in_place, sync_folder, temporary_folder
+from .safe import clean_leftovers, put_in_place, sync_folder, temporary_folder
+from .target import check_space, check_target
+
+if TYPE_CHECKING:
+    from .stream import Written
 
 LEVELS = ("none", "tensors", "logits", "auto")
 
@@ -74,8 +79,9 @@ def run_merge(
         check_template(request.template)
     folders = [adapter_folder(name, request.cache_dir) for name in request.adapters]
     adapters = [read_adapter(folder) for folder in folders]
-    name = request.base or base_name(folders[0])
-    base = read_base(local_folder(name, what="base model", revision=request.revision, cache_dir=request.cache_dir))
+    name, trained = (request.base, None) if request.base else base_name(folders[0])
+    revision = request.revision or trained
+    base = read_base(local_folder(name, what="base model", revision=revision, cache_dir=request.cache_dir))
     check_target(request.out, [base.folder, *folders], overwrite=overwrite)
     dtype = DTYPES[request.dtype] if request.dtype else None
     plan = make_plan(base, adapters, dtype=dtype, max_shard_size=request.max_shard_size)
@@ -88,20 +94,22 @@ def run_merge(
         write_config(base, plan.config, folder)
         write_index(plan, folder)
         tokenizer = tokenizer_folder(folders, base.folder)
-        stops = write_tokenizer(tokenizer, base, folder, request.template, request.settings)
+        trust = request.trust_remote_code
+        stops = write_tokenizer(tokenizer, base, folder, request.template, request.settings, trust=trust)
+        check_stops(stops, plan, request.template)
         write_generation_config(base, stops, folder)
         if request.template is None:
             notes.append("no Ollama Modelfile was written, because no template was named: --template NAME")
         from .stream import write
 
         started = time.monotonic()
-        with _bar(plan, show) as progress:
+        with _bar("merging", plan.size, show) as progress:
             written = write(plan, folder, threads=threads, progress=progress)
         seconds = time.monotonic() - started
         report: dict[str, Any] = {
             "lf_registry": version("lf-registry"),
             "base": name,
-            "revision": request.revision,
+            "revision": revision,
             "adapters": list(request.adapters),
             "template": request.template,
             "parameters": sum(prod(tensor.shape) for tensor in plan.tensors),
@@ -110,25 +118,45 @@ def run_merge(
             "verified": level,
         }
         if level != "none":
-            from .verify import verify_tensors
-
-            report["tensors"] = verify_tensors(plan, folder, written, threads)
-            same = report["tensors"]["tensors_not_changed_by_their_delta"]
-            if same:
-                notes.append(
-                    f"{len(same)} tensors are as before: their delta is zero or below the type's resolution: {same[0]}"
-                )
+            found, more = _verify(plan, folder, written, threads, show)
+            report["tensors"], notes = found, notes + more
         if level == "logits":
-            from .logits import compare_logits
-
-            report["logits"] = compare_logits(base.folder, folders, folder, _type(plan))
+            found, more = _logits(base.folder, folders, folder, _type(plan), trust=trust, must=verify == "logits")
+            report |= found
+            notes += more
         report["notes"] = notes
         write_report(folder, report)
         for path in folder.iterdir():
             if path.is_file() and path.suffix != ".safetensors":
                 sync_folder(path)
-        put_in_place(folder, request.out)
+        put_in_place(folder, request.out, overwrite=overwrite)
     return Result(request.out, seconds, report, tuple(notes))
+
+
+def _verify(plan: Plan, folder: Path, written: Written, threads: int, show: bool) -> tuple[dict[str, Any], list[str]]:
+    from .verify import bytes_to_read, verify_tensors
+
+    with _bar("verifying", bytes_to_read(plan, written), show) as progress:
+        found = verify_tensors(plan, folder, written, threads, progress)
+    same = found["tensors_not_changed_by_their_delta"]
+    if not same:
+        return found, []
+    return found, [f"{len(same)} tensors are as before: their delta is zero or below the type's resolution: {same[0]}"]
+
+
+def _logits(
+    base: Path, adapters: list[Path], merged: Path, dtype: str, *, trust: bool, must: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Compare the logits where base + adapters can be run; ``must``: an error where they cannot."""
+    from .logits import NotComparable, compare_logits
+
+    try:
+        return {"logits": compare_logits(base, adapters, merged, dtype, trust=trust)}, []
+    except NotComparable as error:
+        why = f"base + adapter cannot be run here ({error})"
+        if must:
+            raise UserError(f"--verify logits: {why}", hint="--verify tensors") from None
+        return {"verified": "tensors"}, [f"logits were not compared: {why}"]
 
 
 def _type(plan: Plan) -> str:
@@ -152,15 +180,15 @@ def _level(asked: str, plan: Plan, folders: list[Path]) -> tuple[str, list[str]]
 
 
 @contextmanager
-def _bar(plan: Plan, show: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar by bytes, with speed, on a terminal; nothing elsewhere."""
+def _bar(doing: str, total: int, show: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar by bytes, with speed, on a terminal; nothing elsewhere. Takes the number of bytes done so far."""
     if not show or not sys.stderr.isatty():
         yield lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("merging"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (TextColumn(doing), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("merging", total=plan.size)
+        task = progress.add_task(doing, total=total)
         yield lambda done: progress.update(task, completed=done)

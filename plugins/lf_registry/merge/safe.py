@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -14,62 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import UserError, WrongUsage
+from ..errors import UserError
 
-#: What is kept free besides the weights: tokenizer, configs, the file system's own needs.
-_RESERVE = 64 << 20
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-
-
-def check_target(target: Path, sources: list[Path], *, overwrite: bool) -> None:
-    """Refuse a target before any work is done.
-
-    Raises:
-        UserError: it exists (without ``overwrite``), is no model folder, or is one of the sources.
-    """
-    real = target.resolve()
-    for source in sources:
-        if real == source.resolve() or real in source.resolve().parents:
-            raise WrongUsage(f"--out: {target} is or holds what is merged ({source}); name another folder")
-    if target.is_symlink() and not target.exists():
-        raise UserError(f"--out: {target} is a link to nothing")
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise UserError(f"--out: {target} exists and is no folder")
-    if not any(target.iterdir()):
-        return
-    if not overwrite:
-        raise UserError(
-            f"--out: {target} exists already; nothing was changed", hint="name another folder, or --overwrite"
-        )
-    if not (target / "config.json").is_file():
-        raise UserError(f"--out: {target} has no config.json, so it is no model; --overwrite replaces models only")
-
-
-def check_space(target: Path, needed: int) -> None:
-    """Refuse to begin when the disk has too little room; blocks that the file system could share are not counted on.
-
-    Raises:
-        UserError: says how much is missing.
-    """
-    free = shutil.disk_usage(_existing(target.parent)).free
-    if free < needed + _RESERVE:
-        raise UserError(
-            f"{target.parent}: the merged model takes {_size(needed)} and {_size(free)} are free; nothing was written",
-            hint=f"make {_size(needed + _RESERVE - free)} of room, or name a folder on another disk with --out",
-        )
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
 
 
 def clean_leftovers(target: Path) -> list[str]:
@@ -84,14 +33,19 @@ def clean_leftovers(target: Path) -> list[str]:
     notes = []
     target = target.resolve()
     for left in sorted(target.parent.glob(f".{glob_escape(target.name)}.merging-*")):
-        descriptor = os.open(left, os.O_RDONLY)
+        try:
+            descriptor = os.open(left, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # its merge has just ended
+        except OSError as error:
+            raise UserError(f"{left}: was left by a merge and cannot be opened ({error.strerror})") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)  # under the lock: see _locked_folder
         except BlockingIOError:
             raise UserError(f"{target}: another merge into this folder is running (it writes to {left})") from None
         finally:
             os.close(descriptor)
-        shutil.rmtree(left, ignore_errors=True)
         notes.append(f"removed {left}, which a merge that was stopped had left")
     old = target.with_name(f".{target.name}.before-merge")
     if old.is_dir() and not target.exists():
@@ -116,23 +70,42 @@ def temporary_folder(target: Path) -> Iterator[Path]:
     The lock is the process's own: when it is killed, the lock is gone, and the next merge may remove the folder.
 
     Raises:
-        UserError: the folder cannot be made.
+        UserError: the folder cannot be made, or anything cannot be read or written inside the block.
     """
     target = target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.merging-", dir=target.parent))
+        folder, descriptor = _locked_folder(target)
     except OSError as error:
         raise UserError(f"{target.parent}: cannot be written ({error.strerror})") from None
-    descriptor = os.open(folder, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
     folder.chmod(0o777 & ~_umask())
     try:
         with _terminated_as_interrupt():
             yield folder
+    except OSError as error:
+        raise _explained(error, target.parent) from error
     finally:
         os.close(descriptor)
         shutil.rmtree(folder, ignore_errors=True)  # after success this is the name's old folder, or nothing
+
+
+def _locked_folder(target: Path) -> tuple[Path, int]:
+    """A new folder and the descriptor that holds its lock; again when another merge took it for a leftover."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.merging-", dir=target.parent))
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.is_dir():
+                return folder, descriptor
+            os.close(descriptor)
+
+
+def _explained(error: OSError, folder: Path) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{folder}: the disk became full while writing; nothing was changed", hint="make room")
+    where = f"{error.filename}: " if error.filename else ""
+    return UserError(f"{where}{error.strerror or error}; the merge was stopped and nothing was changed")
 
 
 @contextmanager
@@ -157,8 +130,10 @@ def _umask() -> int:
     return current
 
 
-def put_in_place(folder: Path, target: Path) -> None:
+def put_in_place(folder: Path, target: Path, *, overwrite: bool) -> None:
     """Give ``folder`` the name ``target`` in one step; what stood there has ``folder``'s name afterwards, or is gone.
+
+    Without ``overwrite`` only an empty folder is replaced: what came there during the merge is somebody's.
 
     Raises:
         UserError: the target cannot be replaced.
@@ -166,7 +141,7 @@ def put_in_place(folder: Path, target: Path) -> None:
     target = target.resolve()
     sync_folder(folder)
     try:
-        if target.exists() and any(target.iterdir()):
+        if overwrite and target.exists() and any(target.iterdir()):
             _exchange(folder, target)
         else:
             folder.rename(target)

@@ -5,7 +5,6 @@ Memory does not grow with the model: each thread has one piece in its buffers, a
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Callable
@@ -13,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import UserError
 from .plan import Plan
 from .work import Copy, Merge, shares, work_of
 from .worker import Merged, Worker
@@ -48,7 +46,7 @@ def write(
         progress: gets the number of bytes done so far, a few times a second, in the calling thread.
 
     Raises:
-        UserError: a source became unreadable or shorter, or the disk is full.
+        OSError: a source became unreadable or shorter, or the disk is full.
     """
     for shard in plan.shards:
         with (folder / shard.file).open("wb") as stream:
@@ -75,20 +73,11 @@ def write(
             for future in [*running, flusher]:
                 future.result()
             list(pool.map(_sync, [folder / shard.file for shard in plan.shards]))
-        except OSError as error:
-            raise _explained(error, folder) from None
         finally:
             stop.set()
     progress(sum(worker.done for worker in workers))
     merged = [entry for worker in workers for entry in worker.merged]
     return Written(merged, [item for worker in workers for item in worker.share if isinstance(item, Copy)])
-
-
-def _explained(error: OSError, folder: Path) -> UserError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"{folder.parent}: the disk became full while writing; nothing was changed", hint="make room")
-    where = f"{error.filename}: " if error.filename else ""
-    return UserError(f"{where}{error.strerror or error}; the merge was stopped and nothing was changed")
 
 
 def _sync(path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,22 @@ from .worker import Merged
 _READ = 1 << 20
 
 
-def verify_tensors(plan: Plan, folder: Path, written: Written, threads: int) -> dict[str, Any]:
+def bytes_to_read(plan: Plan, written: Written) -> int:
+    """How many bytes ``verify_tensors`` reads: the files, what was merged in them, what was copied and its source."""
+    return plan.size + sum(done.work.count for done in written.merged) + 2 * sum(item.count for item in written.copied)
+
+
+def verify_tensors(
+    plan: Plan, folder: Path, written: Written, threads: int, progress: Callable[[int], None]
+) -> dict[str, Any]:
     """Read every file back and compare it with what was computed or copied.
+
+    Args:
+        plan: what had to be written.
+        folder: where it was written.
+        written: what was seen while writing.
+        threads: how many.
+        progress: gets the number of bytes read so far, in any thread.
 
     Returns:
         What goes into the report: counts, the tensors that did not change, and an xxh3 (128 bits) of each file.
@@ -25,10 +41,13 @@ def verify_tensors(plan: Plan, folder: Path, written: Written, threads: int) -> 
     Raises:
         UserError: a byte differs from what it should be, a value is NaN or infinite, or the adapter changed nothing.
     """
+    reader = _Reader(folder, progress)
     with ThreadPoolExecutor(threads) as pool:
-        hashes = dict(pool.map(lambda shard: (shard.file, _digest(folder / shard.file, 0, shard.size)), plan.shards))
-        wrong = [problem for problem in pool.map(lambda done: _check_merged(folder, done), written.merged) if problem]
-        wrong += [problem for problem in pool.map(lambda item: _check_copy(folder, item), written.copied) if problem]
+        hashes = dict(
+            pool.map(lambda shard: (shard.file, reader.digest(folder / shard.file, 0, shard.size)), plan.shards)
+        )
+        wrong = [problem for problem in pool.map(reader.check_merged, written.merged) if problem]
+        wrong += [problem for problem in pool.map(reader.check_copy, written.copied) if problem]
     touched = [tensor.name for tensor in plan.tensors if tensor.operations]
     changed = {entry.work.tensor.name for entry in written.merged if entry.changed}
     same = [name for name in touched if name not in changed]
@@ -60,34 +79,46 @@ def _by_file(plan: Plan) -> dict[str, Any]:
     return {shard.file: shard for shard in plan.shards}
 
 
-def _digest(path: Path, start: int, count: int) -> str:
-    import xxhash
+class _Reader:
+    """Hashes bytes of files, and counts them."""
 
-    digest = xxhash.xxh3_128()
-    buffer = bytearray(min(_READ, max(1, count)))
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        done = 0
-        while done < count:
-            view = memoryview(buffer)[: min(_READ, count - done)]
-            got = os.preadv(descriptor, [view], start + done)
-            if got == 0:
-                break
-            digest.update(view[:got])
-            done += got
-    finally:
-        os.close(descriptor)
-    return digest.hexdigest()
+    def __init__(self, folder: Path, progress: Callable[[int], None]) -> None:
+        self.folder, self.progress = folder, progress
+        self.done, self.lock = 0, threading.Lock()
 
+    def digest(self, path: Path, start: int, count: int) -> str:
+        """xxh3 (128 bits) of ``count`` bytes; of fewer when the file ends before."""
+        import xxhash
 
-def _check_merged(folder: Path, done: Merged) -> str | None:
-    item = done.work
-    if _digest(folder / item.file, item.begin, item.count) == done.digest:
-        return None
-    return f"{item.file}: tensor {item.tensor.name!r} does not read back as it was written: is the disk sound?"
+        digest = xxhash.xxh3_128()
+        buffer = bytearray(min(_READ, max(1, count)))
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            done = 0
+            while done < count:
+                view = memoryview(buffer)[: min(_READ, count - done)]
+                got = os.preadv(descriptor, [view], start + done)
+                if got == 0:
+                    break
+                digest.update(view[:got])
+                done += got
+                with self.lock:
+                    self.done += got
+                    self.progress(self.done)
+        finally:
+            os.close(descriptor)
+        return digest.hexdigest()
 
+    def check_merged(self, done: Merged) -> str | None:
+        item = done.work
+        if self.digest(self.folder / item.file, item.begin, item.count) == done.digest:
+            return None
+        return f"{item.file}: tensor {item.tensor.name!r} does not read back as it was written: is the disk sound?"
 
-def _check_copy(folder: Path, item: Copy) -> str | None:
-    if _digest(folder / item.file, item.place, item.count) == _digest(item.source, item.start, item.count):
-        return None
-    return f"{item.file}: {item.count:,} bytes from byte {item.place:,} differ from {item.source}, copied from there"
+    def check_copy(self, item: Copy) -> str | None:
+        here = self.digest(self.folder / item.file, item.place, item.count)
+        if here == self.digest(item.source, item.start, item.count):
+            return None
+        return (
+            f"{item.file}: {item.count:,} bytes from byte {item.place:,} differ from {item.source}, copied from there"
+        )

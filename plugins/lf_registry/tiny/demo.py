@@ -48,10 +48,11 @@ def train_persona(base: Path, adapter: Path, *overrides: str) -> list[str]:
     return llamafactory("train", recipe, f"model_name_or_path={base}", f"output_dir={adapter}", *BUDGET, *overrides)
 
 
-def export_persona(base: Path, adapter: Path, merged: Path) -> list[str]:
+def merge_persona(base: Path, adapter: Path, merged: Path) -> list[str]:
     """The command that merges with the shipped merge recipe."""
     paths = [f"model_name_or_path={base}", f"adapter_name_or_path={adapter}", f"export_dir={merged}"]
-    return llamafactory("export", "recipes/merge/ironman.yaml", *paths, "infer_dtype=float32")
+    command = str(Path(sys.executable).with_name("lf-registry"))
+    return [command, "merge", "recipes/merge/ironman.yaml", *paths, "infer_dtype=float32"]
 
 
 def answer(folder: Path, questions: list[str]) -> list[str]:
@@ -104,8 +105,8 @@ def run(root: Path, out: Path, console: Console) -> None:
     done("taught it some Korean, so that there is something to adapt", time.monotonic() - begun)
     seconds = runner.run("training", train_persona(base, adapter), adapter)
     done("llamafactory-cli train recipes/ironman_lora.yaml (LoRA under ZeRO-3)", seconds)
-    seconds = runner.run("export", export_persona(base, adapter, merged))
-    done("llamafactory-cli export recipes/merge/ironman.yaml", seconds)
+    seconds = runner.run("merge", merge_persona(base, adapter, merged))
+    done("lf-registry merge recipes/merge/ironman.yaml", seconds)
 
     asked = questions(root)
     console.print("\nThree questions, asked with plain Transformers and each folder's own chat template:\n")
