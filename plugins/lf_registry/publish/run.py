@@ -38,13 +38,14 @@ def publish(request: Request) -> Iterator[str]:
             then that was not before, and running the command again goes on where it stopped.
     """
     check_request(request)
+    if not request.dry_run:
+        _check_online()
     prepared = _prepare_dry(request) if request.dry_run else prepare(request)
     yield from describe(prepared)
     if request.dry_run:
         yield from [prepared.card] if request.card_only else listing(prepared)
         yield "nothing was uploaded (--dry-run)"
         return
-    _check_online()
     with explained(request.repo_id):
         yield from _publish(request, prepared)
 

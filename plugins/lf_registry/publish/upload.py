@@ -91,8 +91,10 @@ def send(
             break
         sent |= {operation.path_in_repo for operation in todo}
         gone |= set(removed)
-        _preupload(api, repo_id, todo, revision)
-        _refuse_changed(uploads, stamps)
+        try:
+            _preupload(api, repo_id, todo, revision)
+        finally:
+            _refuse_changed(uploads, stamps)  # also when that is why the upload failed
         made = _commit(api, repo_id, todo, removed, revision, message, head)
         if made is not None:
             commit = made
