@@ -19,6 +19,7 @@ pytest_plugins = (
     "hub.fixtures",
     "merge_models",
     "model_folders",
+    "publish_folders",
     "tensor_files",
 )
 

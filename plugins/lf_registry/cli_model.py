@@ -69,13 +69,12 @@ def publish(
         bool, typer.Option("--card-only", help="Upload the model card alone; with --dry-run print it.")
     ] = False,
     token: Annotated[str | None, typer.Option(hidden=True)] = None,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Publish an adapter or a model on the Hugging Face Hub: private, complete and verified; can be run again."""
-    from .publish.request import Request, refuse_token
-    from .publish.run import publish as run
+    from .publish.command import publish_and_print
+    from .publish.request import Request
 
-    if token is not None:
-        raise refuse_token()
     request = Request(
         folder,
         repo_id,
@@ -88,5 +87,4 @@ def publish(
         dry_run=dry_run,
         card_only=card_only,
     )
-    for line in run(request):
-        print(line, flush=True)
+    publish_and_print(request, token=token, more=more or ())

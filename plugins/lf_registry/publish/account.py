@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .failures import TOKENS
 from .retry import call
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-_SETTINGS = "https://huggingface.co/settings/tokens"
-_LOG_IN = f"make a token with write access at {_SETTINGS}, then: hf auth login   (or set HF_TOKEN)"
+_LOG_IN = f"make a token with write access at {TOKENS}, then: hf auth login   (or set HF_TOKEN)"
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,19 @@ def find_token() -> str:
     """The token of ``HF_TOKEN`` or of ``hf auth login``.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it cannot be one: the client would show it in its error message.
     """
     from huggingface_hub import get_token
 
     token = get_token()
     if token is None:
         raise UserError("there is no Hugging Face token: HF_TOKEN is not set, and nobody is logged in", hint=_LOG_IN)
+    if not re.fullmatch(r"[!-~]+", token):
+        raise UserError(
+            "the Hugging Face token holds characters that no token has, a space or a letter beyond ASCII: was more "
+            "copied than the token? It stands in HF_TOKEN, or where `hf auth login` put it",
+            hint="copy it again: hf auth login   (or set HF_TOKEN)",
+        )
     return token
 
 
@@ -94,7 +101,7 @@ def check_rights(repo_id: str, account: Account) -> None:
     if role == "fineGrained" and not _allowed(repo_id, namespace, account.rights.get("fineGrained") or {}):
         raise UserError(
             f"{repo_id}: this fine-grained token has no write access to repositories of {namespace}",
-            hint=f"give it 'Write access to contents/settings of all repos' of {namespace} at {_SETTINGS}",
+            hint=f"give it 'Write access to contents/settings of all repos' of {namespace} at {TOKENS}",
         )
 
 

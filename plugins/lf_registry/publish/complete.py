@@ -33,12 +33,14 @@ def complete(artifact: Artifact) -> tuple[list[Finding], list[str]]:
         All findings, errors (which forbid to publish it) first, and sentences on what was not checked.
     """
     folder = artifact.folder
-    found, notes = check_model_folder(folder, adapter=artifact.kind == "adapter")
+    merge = list(_merge_report(artifact))
+    as_merged = _stated(artifact) is not None and not merge and _unchanged(folder)
+    found, notes = check_model_folder(folder, adapter=artifact.kind == "adapter", compare=not as_merged)
     findings = [_for_publishing(artifact, one) for one in found if one.code not in _NOT_HERE]
     findings = [one for one in findings if one.code != "partial-download"]
     findings += _leftovers(folder)
     findings += _tokenizer(artifact)
-    findings += _merge_report(artifact)
+    findings += merge
     return sorted(findings, key=lambda one: one.severity), notes
 
 
@@ -141,12 +143,26 @@ def _tokenizer(artifact: Artifact) -> Iterator[Finding]:
         yield finding("no-chat-template", folder, message, fix, severity="warning")
 
 
-def _merge_report(artifact: Artifact) -> Iterator[Finding]:
-    """Compare the weights with the hashes that the merge wrote after reading its files back."""
+def _stated(artifact: Artifact) -> dict[str, Any] | None:
+    """The weight files of a merge, with sizes and hashes, as its report says them."""
     report = artifact.facts.get("merge_report")
     tensors = report.get("tensors") if isinstance(report, dict) else None
     stated = tensors.get("files") if isinstance(tensors, dict) else None
-    if artifact.kind != "model" or not isinstance(stated, dict):
+    return stated if artifact.kind == "model" and isinstance(stated, dict) else None
+
+
+def _unchanged(folder: Path) -> bool:
+    """Whether the config is that of the merge: not written after its report, which the merge writes last."""
+    try:
+        return (folder / "config.json").stat().st_mtime_ns <= (folder / "merge_report.json").stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def _merge_report(artifact: Artifact) -> Iterator[Finding]:
+    """Compare the weights with the hashes that the merge wrote after reading its files back."""
+    stated = _stated(artifact)
+    if stated is None:
         return
     path = artifact.folder / "merge_report.json"
     again = "merge again; or, if the change is meant, delete merge_report.json, which no longer says how this was made"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
 from ..files import is_file
@@ -29,6 +29,7 @@ class Prepared:
         collection: the files, and what stays here.
         own_card: the text of the folder's README.md, when a person wrote it.
         notes: what the user should know.
+        checkpoints: of a training's checkpoints the files, by the folder's name; the card is the run's.
     """
 
     artifact: Artifact
@@ -36,6 +37,7 @@ class Prepared:
     collection: Collection
     own_card: str | None
     notes: tuple[str, ...]
+    checkpoints: dict[str, Collection] = field(default_factory=dict)
 
     @property
     def uploads(self) -> tuple[Upload, ...]:
@@ -49,36 +51,66 @@ class Prepared:
 
 
 def prepare(request: Request) -> Prepared:
-    """Recognize the folder, check that it is whole, write its card, choose its files, and search them.
+    """Recognize the folder, check that it is whole, choose its files, search them, and write its card.
+
+    The card comes last, because the licence of the base model may have to be read on the Hub: what must not leave this
+    machine is found before.
 
     Raises:
         UserError: all that is wrong at the first of these steps where something is.
     """
     recipe = read_recipe(request.recipe) if request.recipe else None
     artifact = recognize(request.folder, recipe)
+    if request.checkpoints and not artifact.checkpoints:
+        raise UserError(
+            f"{artifact.folder}: --checkpoints was given, and there is no checkpoint-N folder with weights in it",
+            hint="leave --checkpoints out, or name the training's output folder (output_dir)",
+        )
     findings, unchecked = complete(artifact)
     refuse_incomplete(findings)
     notes = [f"{one.where}: {one.message}; {one.fix}" for one in findings] + unchecked
     own = _own_card(artifact)
-    text, warnings = _card(request, artifact, recipe, own)
-    collection = collect(artifact, recipe, text, base_model=_base_model(text))
+    base = _base_model(own or "")
+    collection = collect(artifact, recipe, base_model=base)
     refuse_leaks(scan(collection.uploads))
-    return Prepared(artifact, recipe, collection, own, (*notes, *warnings, *collection.notes))
+    checkpoints = _checkpoints(artifact, recipe, base) if request.checkpoints else {}
+    text, warnings = _card(request, artifact, recipe, own)
+    left = tuple(
+        replace(out, why="the card goes up in its place") if out.path == CARD else out for out in collection.left_out
+    )
+    card = _card_upload(text)
+    collection = replace(_with(collection, card), left_out=left)
+    checkpoints = {name: _with(files, card) for name, files in checkpoints.items()}
+    return Prepared(artifact, recipe, collection, own, (*notes, *warnings, *collection.notes), checkpoints)
 
 
-def prepare_checkpoint(prepared: Prepared, number: int) -> Collection:
-    """The files of one of the run's checkpoints: weights, tokenizer and configs; the card is the run's.
+def _checkpoints(artifact: Artifact, recipe: Recipe | None, base: str | None) -> dict[str, Collection]:
+    """The files of the run's checkpoints by their names: weights, tokenizer and configs."""
+    found = {}
+    for folder in artifact.checkpoints:
+        checkpoint = recognize(folder, recipe)
+        findings, _ = complete(checkpoint)
+        refuse_incomplete(findings)
+        found[folder.name] = collect(checkpoint, recipe, base_model=base)
+        refuse_leaks(scan(found[folder.name].uploads))
+    return found
+
+
+def _card_upload(text: str) -> Upload:
+    """The card as a file.
 
     Raises:
-        UserError: the checkpoint is not whole, or something in it must not go up.
+        UserError: something in it must not go up.
     """
-    folder = prepared.artifact.checkpoints[number]
-    artifact = recognize(folder, prepared.recipe)
-    findings, _ = complete(artifact)
-    refuse_incomplete(findings)
-    collection = collect(artifact, prepared.recipe, prepared.card, base_model=_base_model(prepared.card))
-    refuse_leaks(scan(collection.uploads))
-    return collection
+    card = Upload(CARD, len(text.encode()), content=text.encode())
+    refuse_leaks(scan([card]))
+    return card
+
+
+def _with(collection: Collection, card: Upload) -> Collection:
+    """The same files with this card."""
+    others = [upload for upload in collection.uploads if upload.remote != CARD]
+    return replace(collection, uploads=tuple(sorted([*others, card], key=lambda upload: upload.remote)))
 
 
 def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> Prepared:
@@ -96,12 +128,14 @@ def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> P
     text, warnings = _card(request, prepared.artifact, prepared.recipe, existing)
     if text == prepared.card:
         return prepared
-    content = text.encode()
-    card = Upload(CARD, len(content), content=content)
-    refuse_leaks(scan([card]))
-    uploads = tuple(card if upload.remote == CARD else upload for upload in prepared.uploads)
+    card = _card_upload(text)
     new = tuple(warning for warning in warnings if warning not in prepared.notes)
-    return replace(prepared, collection=replace(prepared.collection, uploads=uploads), notes=(*prepared.notes, *new))
+    return replace(
+        prepared,
+        collection=_with(prepared.collection, card),
+        checkpoints={name: _with(files, card) for name, files in prepared.checkpoints.items()},
+        notes=(*prepared.notes, *new),
+    )
 
 
 def _base_model(card: str) -> str | None:
@@ -115,7 +149,7 @@ def _own_card(artifact: Artifact) -> str | None:
     if not is_file(path):
         return None
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # line endings stay
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     return None if is_generated(text) else text
@@ -147,7 +181,10 @@ def listing(prepared: Prepared) -> Iterator[str]:
         made = "  (made here)" if upload.local is None else "  (paths replaced)" if upload.content is not None else ""
         yield f"  {upload.remote:{width}}  {upload.size:>15,} bytes{made}"
     yield f"{len(prepared.uploads)} files, {prepared.collection.size:,} bytes"
+    for name, files in prepared.checkpoints.items():
+        yield f"as the branch {name}: {len(files.uploads)} files, {files.size:,} bytes"
     if prepared.collection.left_out:
         yield "stay here:"
     for out in prepared.collection.left_out:
-        yield f"  {out.path}: {out.why}"
+        pushed = out.path.rstrip("/") in prepared.checkpoints
+        yield f"  {out.path}: {'goes up as a branch of its own' if pushed else out.why}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .failures import said
 from .retry import call
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def open_repository(api: HfApi, repo_id: str, *, public: bool) -> Repository:
         if error.response.status_code not in (401, 403, 404):
             raise
         raise UserError(
-            f"{repo_id}: this token may not write there ({_first(error)})",
+            f"{repo_id}: this token may not write there ({said(error)})",
             hint="ask its owner for write access, or publish under your own name",
         ) from None
     if not info.private and not public:
@@ -69,10 +70,22 @@ def open_repository(api: HfApi, repo_id: str, *, public: bool) -> Repository:
     return Repository(repo_id, bool(info.private), created)
 
 
-def make_branch(api: HfApi, repo_id: str, branch: str | None) -> None:
-    """Make a branch unless it is there."""
-    if branch not in (None, "main"):
-        call(f"making the branch {branch}", api.create_branch, repo_id, branch=branch, exist_ok=True)
+def make_branch(api: HfApi, repo_id: str, branch: str | None, *, empty: bool = False) -> None:
+    """Make a branch unless it is there.
+
+    Args:
+        api: the client.
+        repo_id: an existing repository.
+        branch: its name; None for the main one, which every repository has.
+        empty: begin with the repository's first commit, which holds nothing of ours, instead of the main branch.
+    """
+    if branch in (None, "main"):
+        return
+    refs = call(f"reading the branches of {repo_id}", api.list_repo_refs, repo_id)
+    if branch in {entry.name for entry in refs.branches}:
+        return
+    start = call(f"reading the history of {repo_id}", api.list_repo_commits, repo_id)[-1].commit_id if empty else None
+    call(f"making the branch {branch}", api.create_branch, repo_id, branch=branch, revision=start, exist_ok=True)
 
 
 def tagged(api: HfApi, repo_id: str, tag: str) -> str | None:
@@ -87,12 +100,11 @@ def make_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
     Raises:
         UserError: the name is another commit's.
     """
+    call(f"tagging {tag}", api.create_tag, repo_id, tag=tag, revision=commit, exist_ok=True)
     known = tagged(api, repo_id, tag)
-    if known is None:
-        call(f"tagging {tag}", api.create_tag, repo_id, tag=tag, revision=commit, exist_ok=True)
-    elif known != commit:
+    if known != commit:
         raise UserError(
-            f"{repo_id}: the tag {tag} is already there, for the commit {known[:8]}, not for {commit[:8]}",
+            f"{repo_id}: the tag {tag} is there, but for the commit {str(known)[:8]}, not for {commit[:8]}",
             hint="name another --tag; a tag that moves would change what others have pinned",
         )
 
@@ -100,7 +112,3 @@ def make_tag(api: HfApi, repo_id: str, tag: str, commit: str) -> None:
 def make_public(api: HfApi, repo_id: str) -> None:
     """Show the repository to everyone."""
     call(f"making {repo_id} public", api.update_repo_settings, repo_id, private=False)
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1][:200]

@@ -50,7 +50,7 @@ def check_request(request: Request) -> None:
         WrongUsage: a token among the words, a name that the Hub does not take, options that exclude each other.
     """
     for word in (str(request.folder), request.repo_id, request.recipe, request.revision, request.tag, request.license):
-        if word and _TOKEN.search(word):
+        if word and is_token(word):
             raise refuse_token()
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -64,6 +64,11 @@ def check_request(request: Request) -> None:
             raise WrongUsage(f"{option}: {name!r} is no name that Git takes")
     if request.card_only and request.checkpoints:
         raise WrongUsage("--card-only uploads the card alone; leave --checkpoints out")
+
+
+def is_token(word: str) -> bool:
+    """Whether a word of the command line holds an access token."""
+    return _TOKEN.search(word) is not None
 
 
 def refuse_token() -> WrongUsage:

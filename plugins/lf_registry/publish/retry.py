@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ _LONGEST_WAIT_SECONDS = 60
 _LONGEST_NAMED_SECONDS = 900
 #: A Hub that cannot be reached at all is given up sooner.
 _TRIES_TO_CONNECT = 4
+#: How hf_xet words an answer of the server: it raises Python's ConnectionError, without a status of its own.
+_XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
+GO_ON = "run the same command again: it goes on where this one stopped"
 
 
 def call(what: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -47,8 +51,7 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **options: An
             last = TRIES if cause.connected else _TRIES_TO_CONNECT
             if attempt >= last:
                 raise UserError(
-                    f"{what}: {cause.text}, {attempt} times in a row; what was uploaded stays there",
-                    hint="run the same command again: it goes on where this one stopped",
+                    f"{what}: {cause.text}, {attempt} times in a row; what was uploaded stays there", hint=GO_ON
                 ) from None
             wait = cause.wait if cause.wait is not None else backoff(attempt)
             print(f"{what}: {cause.text}; waiting {wait:.0f} s (try {attempt} of {last})", file=sys.stderr, flush=True)
@@ -73,26 +76,33 @@ def passing(error: BaseException) -> Passing | None:
     """Why a failure may pass, or None when it will not. Looks at the errors behind the error as well."""
     import httpx
 
-    for cause in _chain(error):
+    for cause in chain(error):
         response = getattr(cause, "response", None)
-        if isinstance(response, httpx.Response):
-            if response.status_code not in _PASSES:
+        status = response.status_code if isinstance(response, httpx.Response) else xet_status(cause)
+        if status is not None:
+            if status not in _PASSES:
                 return None
-            limited = " (too many requests)" if response.status_code == 429 else ""
-            return Passing(f"the Hub answered {response.status_code}{limited}", wait=named_wait(response.headers))
+            limited = " (too many requests)" if status == 429 else ""
+            wait = named_wait(response.headers) if isinstance(response, httpx.Response) else None
+            return Passing(f"the Hub answered {status}{limited}", wait=wait)
         if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
             return Passing("the Hub cannot be reached", connected=False)
-        if isinstance(cause, httpx.TransportError):
+        if isinstance(cause, httpx.TransportError | ConnectionError | TimeoutError):
             return Passing(f"the connection broke ({type(cause).__name__})")
-        if type(cause).__module__.startswith("hf_xet") or "xet" in str(cause).lower()[:200]:
-            return Passing(f"the transfer failed ({str(cause).splitlines()[0][:120]})")
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those behind it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def xet_status(error: BaseException) -> int | None:
+    """The status of an answer that hf_xet got; None when it got none, or when this is no error of hf_xet."""
+    found = _XET_STATUS.search(str(error)) if isinstance(error, OSError) else None
+    return int(found[1]) if found else None
 
 
 def named_wait(headers: Any) -> float | None:
@@ -102,7 +112,7 @@ def named_wait(headers: Any) -> float | None:
     limit = parse_ratelimit_headers(headers)
     if limit is not None and limit.remaining == 0:
         return float(min(limit.reset_in_seconds + 1, _LONGEST_NAMED_SECONDS))
-    after = headers.get("retry-after", "")
+    after = headers.get("retry-after", "").strip()
     return float(min(int(after), _LONGEST_NAMED_SECONDS)) if after.isdecimal() else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from .account import check_rights, find_token, full_id, read_account
 from .collect import CARD
-from .prepare import Prepared, describe, listing, prepare, prepare_checkpoint, with_card
+from .failures import explained
+from .prepare import Prepared, describe, listing, prepare, with_card
 from .remote import remote_files
 from .repository import Repository, make_branch, make_public, make_tag, open_repository, tagged
 from .request import Request, check_request
@@ -18,6 +20,8 @@ from .upload import Sent, send, show_progress
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+_OFFLINE = "HF_HUB_OFFLINE"
 
 
 def publish(request: Request) -> Iterator[str]:
@@ -34,13 +38,19 @@ def publish(request: Request) -> Iterator[str]:
             then that was not before, and running the command again goes on where it stopped.
     """
     check_request(request)
-    prepared = prepare(request)
+    if not request.dry_run:
+        _check_online()
+    prepared = _prepare_dry(request) if request.dry_run else prepare(request)
     yield from describe(prepared)
     if request.dry_run:
         yield from [prepared.card] if request.card_only else listing(prepared)
         yield "nothing was uploaded (--dry-run)"
         return
-    _check_online()
+    with explained(request.repo_id):
+        yield from _publish(request, prepared)
+
+
+def _publish(request: Request, prepared: Prepared) -> Iterator[str]:
     show_progress()
     from huggingface_hub import HfApi
 
@@ -52,19 +62,41 @@ def publish(request: Request) -> Iterator[str]:
     repository = open_repository(api, repo_id, public=request.public)
     if repository.created:
         yield f"made {repo_id}, private"
-    prepared = _with_remote_card(api, repo_id, request, prepared)
-    _check_tag(api, repo_id, request)
     make_branch(api, repo_id, request.revision)
+    before = prepared
+    prepared = _with_remote_card(api, repo_id, request, prepared)
+    yield from (f"note: {note}" for note in prepared.notes if note not in before.notes)
     uploads = [upload for upload in prepared.uploads if upload.remote == CARD or not request.card_only]
-    message = f"Upload {prepared.artifact.kind} with lf-registry"
-    sent = send(api, repo_id, uploads, revision=request.revision, message=message, only=request.card_only)
+    message = f"Upload {'the card' if request.card_only else prepared.artifact.kind} with lf-registry"
+    known = tagged(api, repo_id, request.tag) if request.tag else None
+    there = remote_files(api, repo_id, known) if known else None
+    sent = send(api, repo_id, uploads, revision=request.revision, message=message, only=request.card_only, tagged=there)
     yield from _sent_lines(sent, len(uploads))
-    if request.checkpoints:
-        yield from _checkpoints(api, repo_id, prepared)
-    if request.tag:
+    yield from _checkpoints(api, repo_id, prepared)
+    if request.tag and known is None:
         make_tag(api, repo_id, request.tag, sent.commit)
         yield f"tagged {request.tag}"
+    elif request.tag:
+        yield f"the tag {request.tag} was there already, for the same files"
     yield from _finish(api, request, repository, sent)
+
+
+def _prepare_dry(request: Request) -> Prepared:
+    """Prepare without a call, with what the cache and the table know of the base model's licence, if that is enough."""
+    import huggingface_hub.constants  # noqa: F401  (reads HF_HUB_OFFLINE as it is outside)
+
+    before = os.environ.get(_OFFLINE)
+    os.environ[_OFFLINE] = "1"
+    try:
+        return prepare(request)
+    except UserError as error:
+        if before in ("1", "ON", "YES", "TRUE") or not any("licen" in problem for problem in error.problems):
+            raise
+    finally:
+        os.environ.pop(_OFFLINE)
+        if before is not None:
+            os.environ[_OFFLINE] = before
+    return prepare(request)
 
 
 def _check_online() -> None:
@@ -84,21 +116,14 @@ def _with_remote_card(api: HfApi, repo_id: str, request: Request, prepared: Prep
 
     with tempfile.TemporaryDirectory() as folder:
         path = call("reading the card", api.hf_hub_download, repo_id, CARD, revision=request.revision, local_dir=folder)
-        text = Path(path).read_text(encoding="utf-8")
+        try:
+            text = Path(path).read_bytes().decode("utf-8")  # line endings stay
+        except UnicodeDecodeError:
+            where = f"{api.endpoint}/{repo_id}/blob/{request.revision or 'main'}/{CARD}"
+            raise UserError(
+                f"{where}: is no UTF-8 text, so it cannot be renewed", hint="correct or delete it"
+            ) from None
     return with_card(replace(request, repo_id=repo_id), prepared, text)
-
-
-def _check_tag(api: HfApi, repo_id: str, request: Request) -> None:
-    """Refuse a tag that is an earlier commit's, before anything is uploaded."""
-    if request.tag is None:
-        return
-    known = tagged(api, repo_id, request.tag)
-    head = api.repo_info(repo_id, revision=request.revision).sha if known else None
-    if known is not None and known != head:
-        raise UserError(
-            f"{repo_id}: the tag {request.tag} is already there, for an earlier commit ({known[:8]})",
-            hint="name another --tag; a tag that moves would change what others have pinned",
-        )
 
 
 def _sent_lines(sent: Sent, count: int) -> Iterator[str]:
@@ -113,12 +138,10 @@ def _sent_lines(sent: Sent, count: int) -> Iterator[str]:
 
 def _checkpoints(api: HfApi, repo_id: str, prepared: Prepared) -> Iterator[str]:
     """Each checkpoint as a branch with its name, so that a loader can ask for ``revision="checkpoint-30"``."""
-    for number, folder in enumerate(prepared.artifact.checkpoints):
-        files = prepare_checkpoint(prepared, number)
-        make_branch(api, repo_id, folder.name)
-        message = f"Upload {folder.name} with lf-registry"
-        sent = send(api, repo_id, files.uploads, revision=folder.name, message=message)
-        yield f"{folder.name}: {len(sent.sent)} files uploaded and verified, revision={folder.name!r}"
+    for name, files in prepared.checkpoints.items():
+        make_branch(api, repo_id, name, empty=True)
+        sent = send(api, repo_id, files.uploads, revision=name, message=f"Upload {name} with lf-registry")
+        yield f"{name}: {len(sent.sent)} files uploaded, {len(files.uploads)} verified; revision={name!r}"
 
 
 def _finish(api: HfApi, request: Request, repository: Repository, sent: Sent) -> Iterator[str]:
