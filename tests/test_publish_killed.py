@@ -1,4 +1,4 @@
-"""A publication that is stopped at any moment: run again it ends complete and equal. LF_REGISTRY_SOAK: how many kills."""
+"""A publication that is stopped at any moment and run again ends complete and equal (LF_REGISTRY_SOAK: kills)."""
 
 from __future__ import annotations
 
