@@ -1,4 +1,4 @@
-"""What a training and a merge leave behind, small and real; and two ways to publish it: here, or as a user."""
+"""What a training and a merge leave behind, small and real; and how to publish it: in this process, or as a user."""
 
 from __future__ import annotations
 

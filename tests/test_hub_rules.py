@@ -99,7 +99,7 @@ def test_what_is_not_there(hub, hub_api):
         ("- a list", "mapping"),
         ("license: apache2", '"license" with value "apache2"'),
         ("license: other", '"license_name" is required'),
-        ("base_model: /root/models/base", '"base_model" with value "/root/models/base"'),
+        ("base_model: /workspace/models/base", '"base_model" with value "/workspace/models/base"'),
         ("datasets: [data/train/a.json]", '"datasets"'),
         ("language: Korean", '"language"'),
         ("base_model_relation: lora", '"base_model_relation"'),

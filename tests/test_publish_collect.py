@@ -219,12 +219,12 @@ def test_a_single_file_goes_up_without_the_index_of_older_shards(copied):
     [
         (
             "config.json",
-            {"_name_or_path": "/root/m", "text_config": {"_name_or_path": "/a/b"}},
+            {"_name_or_path": "/workspace/m", "text_config": {"_name_or_path": "/a/b"}},
             {"_name_or_path": BASE},
         ),
         (
             "tokenizer_config.json",
-            {"name_or_path": "/root/m", "special_tokens_map_file": "/root/.cache/x/s.json"},
+            {"name_or_path": "/workspace/m", "special_tokens_map_file": "/workspace/.cache/x/s.json"},
             None,
         ),
         (
@@ -235,8 +235,8 @@ def test_a_single_file_goes_up_without_the_index_of_older_shards(copied):
         (
             "merge_report.json",
             {
-                "base": "/root/베이스",
-                "adapters": ["/root/a/아이언맨", "own/name"],
+                "base": "/workspace/베이스",
+                "adapters": ["/workspace/a/아이언맨", "own/name"],
                 "notes": ["removed /x/y/.z.merging-a, ok"],
             },
             {"base": BASE, "adapters": ["아이언맨", "own/name"], "notes": ["removed .z.merging-a, ok"]},
@@ -267,8 +267,8 @@ def test_nan_in_a_state_changes_nothing():
         ("FROM .", "FROM ."),
         ("FROM llama3:8b", "FROM llama3:8b"),
         ("FROM /model", "FROM ."),
-        ('ADAPTER "/root/a b"', "ADAPTER ."),
-        ("SYSTEM FROM /root/x", "SYSTEM FROM /root/x"),
+        ('ADAPTER "/workspace/a b"', "ADAPTER ."),
+        ("SYSTEM FROM /workspace/x", "SYSTEM FROM /workspace/x"),
     ],
 )
 def test_modelfile(line, cleaned):
