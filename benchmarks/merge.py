@@ -1,7 +1,7 @@
 """What a merge costs beside copying the base: wall, CPU, peak memory, and the ratio to ``cp -r`` of the same round.
 
     python benchmarks/merge.py                         # 1.5 B parameters (3 GB), seven interleaved rounds
-    python benchmarks/merge.py --layers 88 --no-peft --no-export    # 8 GB: does the memory stay flat?
+    python benchmarks/merge.py --layers 60 --no-peft --no-export    # 8 GB: does the memory stay flat?
 
 The base is a Llama with random weights in bf16; the adapter is LoRA r=16 on all linear layers. Every command is a
 process of its own, so that imports count. Needs twelve times the model's size on disk; nothing is kept.

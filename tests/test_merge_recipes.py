@@ -149,10 +149,10 @@ def test_the_base_from_the_adapter_the_logits_and_the_report(exported, tmp_path)
 
 def test_logits_that_differ_are_an_error(exported, tmp_path, monkeypatch):
     from lf_registry.errors import UserError
-    from lf_registry.merge import plan
+    from lf_registry.merge import state
 
-    scaling = plan.AddDelta
-    monkeypatch.setattr(plan, "AddDelta", lambda a, b, s, *more: scaling(a, b, s * 1.5, *more))
+    scaling = state.AddDelta
+    monkeypatch.setattr(state, "AddDelta", lambda a, b, s, *more: scaling(a, b, s * 1.5, *more))
     with pytest.raises(UserError, match="does not answer like base"):
         run_merge(Request((str(exported[1]),), tmp_path / "out"), verify="logits", show=False)
     assert not any(tmp_path.iterdir())

@@ -27,7 +27,7 @@ from .finish import (
 )
 from .plan import Plan, make_plan
 from .resolve import DTYPES, Request, adapter_folder, base_name, local_folder
-from .safe import clean_leftovers, put_in_place, sync_folder, temporary_folder
+from .safe import clean_leftovers, put_in_place, sync, temporary_folder
 from .target import check_space, check_target
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def run_merge(
         write_report(folder, report)
         for path in folder.iterdir():
             if path.is_file() and path.suffix != ".safetensors":
-                sync_folder(path)
+                sync(path)
         put_in_place(folder, request.out, overwrite=overwrite)
     return Result(request.out, seconds, report, tuple(notes))
 

@@ -139,7 +139,7 @@ def put_in_place(folder: Path, target: Path, *, overwrite: bool) -> None:
         UserError: the target cannot be replaced.
     """
     target = target.resolve()
-    sync_folder(folder)
+    sync(folder)
     try:
         if overwrite and target.exists() and any(target.iterdir()):
             _exchange(folder, target)
@@ -147,7 +147,7 @@ def put_in_place(folder: Path, target: Path, *, overwrite: bool) -> None:
             folder.rename(target)
     except OSError as error:
         raise UserError(f"{target}: cannot be put in place ({error.strerror}); nothing was changed") from None
-    sync_folder(target.parent)
+    sync(target.parent)
 
 
 def _exchange(folder: Path, target: Path) -> None:
@@ -165,9 +165,9 @@ def _exchange(folder: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, last."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

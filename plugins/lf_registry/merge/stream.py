@@ -5,7 +5,6 @@ Memory does not grow with the model: each thread has one piece in its buffers, a
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .plan import Plan
+from .safe import sync
 from .work import Copy, Merge, shares, work_of
 from .worker import Merged, Worker
 
@@ -72,20 +72,12 @@ def write(
             stop.set()
             for future in [*running, flusher]:
                 future.result()
-            list(pool.map(_sync, [folder / shard.file for shard in plan.shards]))
+            list(pool.map(sync, [folder / shard.file for shard in plan.shards]))
         finally:
             stop.set()
     progress(sum(worker.done for worker in workers))
     merged = [entry for worker in workers for entry in worker.merged]
     return Written(merged, [item for worker in workers for item in worker.share if isinstance(item, Copy)])
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _flush(paths: list[Path], stop: threading.Event) -> None:
@@ -94,4 +86,4 @@ def _flush(paths: list[Path], stop: threading.Event) -> None:
         for path in paths:
             if stop.is_set():
                 return
-            _sync(path)
+            sync(path)
