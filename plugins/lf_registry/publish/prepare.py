@@ -70,7 +70,9 @@ def prepare(request: Request) -> Prepared:
     notes = [f"{one.where}: {one.message}; {one.fix}" for one in findings] + unchecked
     own = _own_card(artifact)
     collection = collect(artifact, recipe)
-    refuse_leaks(scan(collection.uploads))
+    path = artifact.folder / CARD
+    card_here = [] if own is None else [Upload(CARD, path.stat().st_size, path)]
+    refuse_leaks(scan([*collection.uploads, *card_here]))
     checkpoints = _checkpoints(artifact, recipe) if request.checkpoints else {}
     text, warnings = _card(request, artifact, recipe, own)
     left = tuple(
