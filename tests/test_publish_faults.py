@@ -268,12 +268,12 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_for_the_staging(hub, publish_command, merged_model, small_disk):
-    (small_disk / "fill").write_bytes(b"x" * 12_000)
+    (small_disk / "fill").write_bytes(b"x" * 16_384)
     done = publish_command(merged_model, "tester/m", "--public", check=False, HF_HOME=str(small_disk))
-    if done.returncode:
-        assert "HF_HOME" in done.stderr and "Traceback" not in done.stderr
-        assert on_the_hub(hub) == {} and hub.repo("tester/m").private
-    done = publish_command(merged_model, "tester/m", "--public")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the disk is full" in done.stderr and "set HF_HOME to a folder with space" in done.stderr
+    assert on_the_hub(hub) == {} and hub.repo("tester/m").private
+    publish_command(merged_model, "tester/m", "--public")
     assert all(on_the_hub(hub)[path.name] == path.read_bytes() for path in merged_model.glob("*.safetensors"))
 
 

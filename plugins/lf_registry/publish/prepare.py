@@ -72,7 +72,9 @@ def prepare(request: Request) -> Prepared:
     own = _own_card(artifact)
     base = _base_model(own or "")
     collection = collect(artifact, recipe, base_model=base)
-    refuse_leaks(scan(collection.uploads))
+    path = artifact.folder / CARD
+    card_here = [] if own is None else [Upload(CARD, path.stat().st_size, path)]
+    refuse_leaks(scan([*collection.uploads, *card_here]))
     checkpoints = _checkpoints(artifact, recipe, base) if request.checkpoints else {}
     text, warnings = _card(request, artifact, recipe, own)
     left = tuple(
