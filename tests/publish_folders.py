@@ -93,13 +93,14 @@ def merged_copy(merged_model, tmp_path):
 @pytest.fixture
 def publish_here(hub, hub_api, monkeypatch):
     """Publish in this process, without Xet: ``publish_here(folder, public=True)`` gives what it says."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_api
 
     from lf_registry.publish.run import publish
 
     template = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + template)
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(hf_api.api, "endpoint", hub.endpoint)
     monkeypatch.setenv("HF_TOKEN", hub.token)
     hub_api()
 

@@ -103,8 +103,7 @@ def test_killed_at_random_moments_and_run_again(hub, merged_model, mode):
 def test_what_was_sent_before_a_kill_is_not_sent_again(hub, merged_model, mode):
     """Killed at the commit, when all of it is there: the next run sends not one byte of the weights."""
     victim: list[subprocess.Popen] = []
-    hub.faults.run(lambda call: victim[0].kill(), path="/commit/", method="POST")
-    hub.faults.reset(path="/commit/", method="POST")  # what was under way when it was killed does not arrive
+    hub.faults.add(run=lambda call: victim[0].kill(), reset=True, path="/commit/", method="POST")
     victim.append(start(hub, merged_model, mode))
     victim[0].communicate(timeout=120)
     assert victim[0].returncode == -signal.SIGKILL and on_the_hub(hub) == {}
