@@ -1,0 +1,142 @@
+"""A publication that is stopped at any moment, and run again: complete, equal. LF_REGISTRY_SOAK: how many kills."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from publish_folders import COMMAND, MODES, content, on_the_hub, sent_bytes
+
+KILLS = int(os.environ.get("LF_REGISTRY_SOAK", "3"))
+#: A file of this many bytes is sent in parts when Xet is off.
+CHUNK = 150_000
+
+
+@pytest.fixture
+def hub(hub):
+    hub.settings.chunk_size = CHUNK
+    return hub
+
+
+def start(hub, folder: Path, mode: str) -> subprocess.Popen:
+    command = [*COMMAND, "publish", str(folder), "tester/m", "--tag", "v1", "--public"]
+    return subprocess.Popen(command, env=hub.env(mode), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def sent_twice(hub) -> list[str]:
+    """What was sent again although the storage had answered that it is there: files, parts of files, blocks of Xet.
+
+    Without Xet the protocol's unit is the file: the parts of one that was not finished are sent again.
+    """
+    done: Counter[str] = Counter()
+    again = []
+    for call in hub.calls:
+        part = re.match(r"/storage-part/\w+/\d+$", call.path)
+        whole = re.match(r"/storage/tester/m/\w+$|/api/complete-multipart/tester/m/\w+/(?P<file>\w+)$", call.path)
+        block = re.match(r"/v1/xorb-commits/\w+/(?P<file>\w+)/grant/", call.path)
+        if match := part or whole or block:
+            name = match.groupdict().get("file") or call.path
+            again += [name] if done[name] else []
+            done[name] += call.status == 200
+    return again
+
+
+def whole(hub, folder: Path) -> bool:
+    """Whether every file of the folder is on the main branch."""
+    repo = hub.state.repos.get("tester/m")
+    return repo is not None and set(content(folder)) <= set(repo.files())
+
+
+@MODES
+def test_killed_at_random_moments_and_run_again(hub, merged_model, mode):
+    """Each round is killed a random time after a random call to the Hub or to the storage."""
+    source = random.Random(f"{mode} {KILLS}")
+    shown: list[bool] = []
+    hub.faults.run(
+        lambda call: shown.append(whole(hub, merged_model)), path="/tag/|/settings$", method="P.*", times=None
+    )
+    hub.faults.slow(2_000_000, host="localhost")
+    killed = 0
+    for _ in range(KILLS):
+        victim: list[subprocess.Popen] = []
+        wait = source.random() * 0.3
+
+        def kill(call, victim=victim, wait=wait):
+            threading.Timer(wait, victim[0].kill).start()
+
+        rule = hub.faults.run(kill, after=source.randrange(2, 26))
+        victim.append(start(hub, merged_model, mode))
+        victim[0].communicate(timeout=120)
+        hub.faults.rules.remove(rule)
+        if victim[0].returncode == 0:
+            continue  # it was quicker
+        assert victim[0].returncode == -signal.SIGKILL
+        killed += 1
+        assert whole(hub, merged_model) or on_the_hub(hub) == {}, "a revision is complete, or nothing of it is there"
+        assert whole(hub, merged_model) or hub.state.repos == {} or hub.repo("tester/m").private
+    assert killed
+    last = start(hub, merged_model, mode)
+    out, error = last.communicate(timeout=120)
+    assert last.returncode == 0, error
+    assert f"verified: size and hash of {len(content(merged_model)) + 1} files" in out
+    repo, files = hub.repo("tester/m"), on_the_hub(hub)
+    assert {name for name, data in content(merged_model).items() if files[name] != data} == {"merge_report.json"}
+    assert repo.tags == {"v1": repo.branches["main"]} and not repo.private
+    assert [commit.title for commit in repo.history()] == ["Upload model with lf-registry", "initial commit"]
+    assert shown and all(shown), "neither tagged nor shown before it was there"
+    assert sent_twice(hub) == []
+    total = sum(path.stat().st_size for path in merged_model.glob("*.safetensors"))
+    assert sent_bytes(hub) <= total * (1 + killed), "at most what was under way at each kill came again"
+    assert not hub.leaks()
+
+
+@MODES
+def test_what_was_sent_before_a_kill_is_not_sent_again(hub, merged_model, mode):
+    """Killed at the commit, when all of it is there: the next run sends not one byte of the weights."""
+    victim: list[subprocess.Popen] = []
+    hub.faults.add(run=lambda call: victim[0].kill(), reset=True, path="/commit/", method="POST")
+    victim.append(start(hub, merged_model, mode))
+    victim[0].communicate(timeout=120)
+    assert victim[0].returncode == -signal.SIGKILL and on_the_hub(hub) == {}
+    before = sent_bytes(hub)
+    assert before > 0.9 * sum(path.stat().st_size for path in merged_model.glob("*.safetensors"))
+    done = start(hub, merged_model, mode)
+    _, error = done.communicate(timeout=120)
+    assert done.returncode == 0, error
+    assert sent_bytes(hub) == before
+
+
+@MODES
+def test_ctrl_c(hub, merged_model, mode):
+    """It ends soon, although what is being sent would take a minute more."""
+    victim: list[subprocess.Popen] = []
+    begin: list[float] = []
+    path = "/xorb-upload/" if mode == "xet" else "/storage"
+    hub.faults.slow(20_000, path=path)
+
+    def stop(call):
+        begin.append(time.monotonic())
+        victim[0].send_signal(signal.SIGINT)
+
+    hub.faults.run(stop, path=path, method="PUT")
+    victim.append(start(hub, merged_model, mode))
+    _, error = victim[0].communicate(timeout=60)
+    assert victim[0].returncode == 130 and time.monotonic() - begin[0] < 20, error
+    assert error.splitlines() == [
+        "error: stopped; nothing is public or tagged that was not verified",
+        "  next: run the same command again: it goes on where this one stopped",
+    ]
+    assert on_the_hub(hub) == {} and hub.repo("tester/m").private
+    hub.faults.clear()
+    done = start(hub, merged_model, mode)
+    _, error = done.communicate(timeout=60)
+    assert done.returncode == 0 and whole(hub, merged_model), error
