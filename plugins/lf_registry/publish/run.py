@@ -139,7 +139,7 @@ def _sent_lines(sent: Sent, count: int) -> Iterator[str]:
 def _checkpoints(api: HfApi, repo_id: str, prepared: Prepared) -> Iterator[str]:
     """Each checkpoint as a branch with its name, so that a loader can ask for ``revision="checkpoint-30"``."""
     for name, files in prepared.checkpoints.items():
-        make_branch(api, repo_id, name, empty=True)
+        make_branch(api, repo_id, name)
         sent = send(api, repo_id, files.uploads, revision=name, message=f"Upload {name} with lf-registry")
         yield f"{name}: {len(sent.sent)} files uploaded, {len(files.uploads)} verified; revision={name!r}"
 
