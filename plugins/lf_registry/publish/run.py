@@ -109,7 +109,8 @@ def _check_online() -> None:
 def _with_remote_card(api: HfApi, repo_id: str, request: Request, prepared: Prepared) -> Prepared:
     """Take over what people wrote into the card on the Hub, unless the folder brings a card of its own."""
     if prepared.own_card is not None or CARD not in remote_files(api, repo_id, request.revision):
-        return with_card(replace(request, repo_id=repo_id), prepared, None)
+        same = repo_id == request.repo_id
+        return prepared if same else with_card(replace(request, repo_id=repo_id), prepared, None)
     import tempfile
 
     from .retry import call
