@@ -199,6 +199,14 @@ def test_a_card_that_somebody_edited_on_the_hub_is_kept(hub, hub_api, publish_he
     assert "직접 쓴 소개입니다.\r\n" in hub.repo("tester/m").read("README.md", "next").decode()
 
 
+def test_the_folders_own_card_keeps_its_line_endings(hub, publish_here, adapter_copy):
+    own = "---\r\nlicense: apache-2.0\r\n---\r\n# 내 모델\r\n\r\n두 줄\r\n"
+    (adapter_copy / "README.md").write_bytes(own.encode())
+    publish_here(adapter_copy)
+    card = on_the_hub(hub)["README.md"].decode()
+    assert "# 내 모델\r\n\r\n두 줄\r\n" in card and "\n" not in card.replace("\r\n", "")
+
+
 def test_what_an_earlier_upload_left_is_removed_and_what_people_added_stays(
     hub, hub_api, publish_here, training_output, merged_copy
 ):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lf_registry.errors import UserError
+from lf_registry.publish.failures import said
 from lf_registry.publish.retry import TRIES
 from publish_folders import MODES, content, on_the_hub
 
@@ -20,7 +21,6 @@ ENDPOINTS = {
     "create": ("POST", "/api/repos/create$"),
     "auth-check": ("GET", "/auth-check/write$"),
     "refs": ("GET", "/refs$"),
-    "commits": ("GET", "/commits/"),
     "branch": ("POST", "/branch/"),
     "revision": ("GET", "/revision/"),
     "tree": ("GET", "/tree/"),
@@ -61,7 +61,7 @@ def test_a_failure_that_passes(parts, hub_api, publish_here, waits, training_out
     if endpoint in ("card", "card-head"):
         hub_api().create_repo("tester/m", private=True)
         hub_api().upload_file(repo_id="tester/m", path_in_repo="README.md", path_or_fileobj=b"# by hand\n")
-    if endpoint in ("commits", "branch"):
+    if endpoint == "branch":
         folder = training_output
     strike = hub.faults.status if "status" in options else hub.faults.reset
     rule = strike(method=method, path=path, **options)
@@ -82,24 +82,13 @@ def test_a_failure_that_passes(parts, hub_api, publish_here, waits, training_out
         assert files["README.md"].endswith(b"-->\n") and b"# by hand\n" in files["README.md"]
 
 
-XET = {
-    "/xet-write-token/": "GET",
-    "/xorb-grants/": "POST",
-    "/xorb-upload/": "PUT",
-    "/xorb-commits/": "POST",
-    "/v2/shards": "POST",
-    "/commit/": "POST",
-}
-
-
-@pytest.mark.parametrize("fault", ["503", "reset"])
-def test_failures_that_pass_with_xet(hub, publish_command, merged_model, fault):
-    rules = []
-    for path, method in XET.items():
-        if fault == "503":
-            rules.append(hub.faults.status(503, path=path, method=method))
-        else:
-            rules.append(hub.faults.reset(path=path, method=method, when="body" if method == "PUT" else "before"))
+def test_failures_that_pass_with_xet(hub, publish_command, merged_model):
+    """One at each endpoint, in one publication: an answer that says so, or a connection that breaks."""
+    rules = [
+        *(hub.faults.status(503, path=path) for path in ("/xet-write-token/", "/xorb-commits/", "/commit/main")),
+        *(hub.faults.reset(path=path) for path in ("/xorb-grants/", "/v2/shards")),
+        hub.faults.reset(method="PUT", path="/xorb-upload/", when="body", at=60),
+    ]
     publish_command(merged_model, "tester/m", mode="xet")
     assert [rule.hits for rule in rules] == [1] * len(rules)
     files = on_the_hub(hub)
@@ -234,6 +223,20 @@ def test_a_file_that_changes_while_it_is_uploaded(hub, publish_here, waits, merg
         publish_here(merged_copy, public=True, tag="v1")
     repo = hub.repo("tester/m")
     assert on_the_hub(hub) == {} and repo.private and repo.tags == {}
+
+
+def test_a_file_that_changes_at_the_last_moment(hub, publish_here, waits, merged_copy):
+    path = merged_copy / "config.json"
+    hub.faults.run(lambda call: path.write_text("{}"), method="POST", path="/commit/")
+    with pytest.raises(UserError, match=r"config\.json: changed while it was uploaded"):
+        publish_here(merged_copy, public=True, tag="v1")
+    assert hub.repo("tester/m").private and hub.repo("tester/m").tags == {}
+
+
+def test_an_address_in_an_error_is_not_repeated():
+    """The storage's addresses are signed: whoever has one may upload."""
+    assert said(ValueError("403 for https://storage.example/x?signature=abc")) == "no reason given"
+    assert said(ValueError("Too large.\nCannot access https://storage.example/x?signature=abc")) == "Too large."
 
 
 def test_a_file_that_the_hub_stored_wrongly(hub, publish_here, merged_model):

@@ -70,22 +70,12 @@ def open_repository(api: HfApi, repo_id: str, *, public: bool) -> Repository:
     return Repository(repo_id, bool(info.private), created)
 
 
-def make_branch(api: HfApi, repo_id: str, branch: str | None, *, empty: bool = False) -> None:
-    """Make a branch unless it is there.
-
-    Args:
-        api: the client.
-        repo_id: an existing repository.
-        branch: its name; None for the main one, which every repository has.
-        empty: begin with the repository's first commit, which holds nothing of ours, instead of the main branch.
-    """
-    if branch in (None, "main"):
-        return
-    refs = call(f"reading the branches of {repo_id}", api.list_repo_refs, repo_id)
-    if branch in {entry.name for entry in refs.branches}:
-        return
-    start = call(f"reading the history of {repo_id}", api.list_repo_commits, repo_id)[-1].commit_id if empty else None
-    call(f"making the branch {branch}", api.create_branch, repo_id, branch=branch, revision=start, exist_ok=True)
+def make_branch(api: HfApi, repo_id: str, branch: str | None) -> None:
+    """Make a branch from the main one, unless it is there."""
+    if branch not in (None, "main"):
+        refs = call(f"reading the branches of {repo_id}", api.list_repo_refs, repo_id)
+        if branch not in {entry.name for entry in refs.branches}:
+            call(f"making the branch {branch}", api.create_branch, repo_id, branch=branch, exist_ok=True)
 
 
 def tagged(api: HfApi, repo_id: str, tag: str) -> str | None:

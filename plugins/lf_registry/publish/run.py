@@ -109,7 +109,8 @@ def _check_online() -> None:
 def _with_remote_card(api: HfApi, repo_id: str, request: Request, prepared: Prepared) -> Prepared:
     """Take over what people wrote into the card on the Hub, unless the folder brings a card of its own."""
     if prepared.own_card is not None or CARD not in remote_files(api, repo_id, request.revision):
-        return with_card(replace(request, repo_id=repo_id), prepared, None)
+        same = repo_id == request.repo_id
+        return prepared if same else with_card(replace(request, repo_id=repo_id), prepared, None)
     import tempfile
 
     from .retry import call
@@ -139,7 +140,7 @@ def _sent_lines(sent: Sent, count: int) -> Iterator[str]:
 def _checkpoints(api: HfApi, repo_id: str, prepared: Prepared) -> Iterator[str]:
     """Each checkpoint as a branch with its name, so that a loader can ask for ``revision="checkpoint-30"``."""
     for name, files in prepared.checkpoints.items():
-        make_branch(api, repo_id, name, empty=True)
+        make_branch(api, repo_id, name)
         sent = send(api, repo_id, files.uploads, revision=name, message=f"Upload {name} with lf-registry")
         yield f"{name}: {len(sent.sent)} files uploaded, {len(files.uploads)} verified; revision={name!r}"
 
