@@ -103,6 +103,8 @@ def _child(code: str, arguments: tuple[str, ...], env: dict[str, str], folder: s
     os.environ.update(env)
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    importlib.reload(importlib.import_module("huggingface_hub.constants"))  # reads the environment when it is imported
+    # What reads the environment when it is imported reads this one.
+    constants = importlib.reload(importlib.import_module("huggingface_hub.constants"))
+    importlib.import_module("huggingface_hub.hf_api").api.endpoint = constants.ENDPOINT
     sys.argv = ["-c", *arguments]
     exec(code, {"__name__": "__main__"})
