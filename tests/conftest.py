@@ -12,7 +12,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ("broken_recipes", "html_page", "merge_models", "model_folders", "tensor_files")
+pytest_plugins = (
+    "broken_recipes",
+    "card_folders",
+    "html_page",
+    "hub.fixtures",
+    "merge_models",
+    "model_folders",
+    "publish_folders",
+    "tensor_files",
+)
 
 # Tests never reach for a network, and a user's own settings do not change what they see.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1")
@@ -31,6 +40,12 @@ for variable in (
 @pytest.fixture(autouse=True)
 def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(autouse=True)
+def the_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs in the tests' process ends as an exception: its own quick end would end all tests."""
+    monkeypatch.setattr("lf_registry.cli.leave", sys.exit)
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def test_the_changelog_has_the_verbs():
 def test_no_file_holds_a_path_of_somebodys_machine_or_a_token():
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     pattern = re.compile(r"/(?:ro{2}t|home/\w+|Users/\w+)/|hf_[A-Za-z0-9]{30}|sk-[A-Za-z0-9]{32}")
-    allowed = {"tests/test_launcher.py"}
+    allowed = {"tests/test_launcher.py", "tests/test_publish_scan.py"}  # what they search for
     found = [
         name
         for name in files

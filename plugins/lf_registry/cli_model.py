@@ -47,3 +47,44 @@ def export_adapter(
     from .merge.export_adapter import export_adapter as run
 
     print("\n".join(run(checkpoint, out)))
+
+
+def publish(
+    folder: Annotated[Path, typer.Argument(help="An adapter, a merged or full model, or a training's output.")],
+    repo_id: Annotated[str, typer.Argument(help="NAMESPACE/NAME on the Hub; your own namespace when left out.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Show it to everyone, once all of it is there and verified.")
+    ] = False,
+    recipe: Annotated[str | None, typer.Option(help="The recipe it was trained with, for the card.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="A branch, made when it is not there; else the main one.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Name the commit, after it is verified: v1.0.")] = None,
+    license: Annotated[str | None, typer.Option(help="The licence, when the base model's is not known.")] = None,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Also each checkpoint-N, as a branch of that name.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go up.")] = False,
+    card_only: Annotated[
+        bool, typer.Option("--card-only", help="Upload the model card alone; with --dry-run print it.")
+    ] = False,
+    token: Annotated[str | None, typer.Option(hidden=True)] = None,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+) -> None:
+    """Publish an adapter or a model on the Hugging Face Hub: private, complete and verified; can be run again."""
+    from .publish.command import publish_and_print
+    from .publish.request import Request
+
+    request = Request(
+        folder,
+        repo_id,
+        public=public,
+        recipe=recipe,
+        revision=revision,
+        tag=tag,
+        license=license,
+        checkpoints=checkpoints,
+        dry_run=dry_run,
+        card_only=card_only,
+    )
+    publish_and_print(request, token=token, more=more or ())

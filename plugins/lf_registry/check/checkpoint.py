@@ -18,12 +18,14 @@ from .report import Finding
 _PARTIAL = ("*.incomplete", "*.part", "*.crdownload", "*.aria2", ".cache/huggingface/download/**/*.incomplete")
 
 
-def check_model_folder(folder: Path, *, adapter: bool = False) -> tuple[list[Finding], list[str]]:
+def check_model_folder(folder: Path, *, adapter: bool = False, compare: bool = True) -> tuple[list[Finding], list[str]]:
     """Check a folder with a model or a PEFT adapter. Headers are read, weights are not.
 
     Args:
         folder: a local folder.
         adapter: it must be an adapter; otherwise one is recognized by its ``adapter_config.json``.
+        compare: let Transformers compare names and shapes with the model; importing it takes seconds, and not needed
+            where it is known that they fit.
 
     Returns:
         All findings, errors first, and sentences on what was not checked.
@@ -45,12 +47,12 @@ def check_model_folder(folder: Path, *, adapter: bool = False) -> tuple[list[Fin
             fix = "keep adapter and model in folders of their own"
             findings.append(finding("adapter-in-model-folder", folder, message, fix, severity="warning"))
     else:
-        _check_model(folder, findings, notes)
+        _check_model(folder, findings, notes, compare=compare)
     return sorted(findings, key=lambda found: found.severity), notes
 
 
-def _check_model(folder: Path, findings: list[Finding], notes: list[str]) -> None:
-    values, config = read_config(folder, findings, notes)
+def _check_model(folder: Path, findings: list[Finding], notes: list[str], *, compare: bool) -> None:
+    values, config = read_config(folder, findings, notes, load=compare)
     vocabulary = _vocab_size(values, config)
     findings += check_small_files(folder, values, vocabulary)
     found, said = check_tokenizer(folder, vocabulary)
@@ -59,6 +61,8 @@ def _check_model(folder: Path, findings: list[Finding], notes: list[str]) -> Non
     tensors, found, said = check_weights(folder)
     findings += found
     notes += said
+    if not compare:
+        return
     if config is None or not tensors:
         if not (values or {}).get("auto_map"):
             notes.append(
@@ -80,7 +84,8 @@ def _vocab_size(values: dict[str, Any] | None, config: Any) -> int | None:
     if config is not None:
         size = getattr(config.get_text_config(), "vocab_size", None)
     else:
-        size = (values or {}).get("vocab_size")
+        text = (values or {}).get("text_config")
+        size = (text if isinstance(text, dict) and "vocab_size" in text else values or {}).get("vocab_size")
     return size if isinstance(size, int) else None
 
 

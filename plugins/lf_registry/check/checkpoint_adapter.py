@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..tensors import Tensor
 from .checkpoint_files import download_again, finding, read_json_object, small_file_problem
 from .checkpoint_weights import GATHER, read_files
 from .report import Finding
+from .source import Source
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -58,10 +60,8 @@ def check_adapter(folder: Path) -> tuple[list[Finding], list[str]]:
 
 
 def _check_config(path: Path, config: dict[str, Any]) -> list[Finding]:
-    from peft import PeftType
-
     findings = []
-    known = [kind.value for kind in PeftType]
+    known = _methods()
     kind = config.get("peft_type")
     if kind not in known:
         hint = did_you_mean(str(kind), known, kind="methods", most=6)
@@ -81,6 +81,13 @@ def _check_config(path: Path, config: dict[str, Any]) -> list[Finding]:
         message = f"r is {json.dumps(config.get('r'))}; a LoRA rank is a whole number above 0"
         findings.append(finding("bad-adapter-config", f"{path}: r", message, "write the rank that was trained with"))
     return findings
+
+
+@cache
+def _methods() -> list[str]:
+    """PEFT's names of its methods, from its source: importing it takes seconds."""
+    classes = Source({"peft": ["utils/peft_types.py"]})
+    return [str(value) for value in classes.members(("peft", "PeftType")).values()]
 
 
 def _positive(value: Any) -> bool:

@@ -14,8 +14,16 @@ from .report import Finding
 OPTIONAL_JSON = ("generation_config.json", "special_tokens_map.json", "added_tokens.json", "preprocessor_config.json")
 
 
-def read_config(folder: Path, findings: list[Finding], notes: list[str]) -> tuple[dict[str, Any] | None, Any]:
+def read_config(
+    folder: Path, findings: list[Finding], notes: list[str], *, load: bool = True
+) -> tuple[dict[str, Any] | None, Any]:
     """Read ``config.json``.
+
+    Args:
+        folder: the model folder.
+        findings: what is wrong is added here.
+        notes: what was not checked is added here.
+        load: make Transformers' object of it as well.
 
     Returns:
         The JSON object and the object that Transformers makes of it; each None when it cannot be had.
@@ -36,7 +44,7 @@ def read_config(folder: Path, findings: list[Finding], notes: list[str]) -> tupl
     if values.get("auto_map"):
         findings += _remote_code(folder, values["auto_map"], notes)
         return values, None
-    return values, _load(path, values, findings)
+    return values, _load(path, values, findings) if load else None
 
 
 def _remote_code(folder: Path, auto_map: Any, notes: list[str]) -> list[Finding]:

@@ -1,0 +1,161 @@
+"""The text of a card, section by section, from ``card.md.j2``."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..artifact import Artifact
+from .data import Dataset
+from .licenses import License
+from .sections import ORDER
+from .training import Training
+from .usage import Usage
+
+#: Before and after samples: a line is ``{"prompt": ..., "before": ..., "after": ...}``.
+SAMPLES_FILE = "answers.jsonl"
+_MOST_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a card is written from.
+
+    Attributes:
+        artifact: the folder.
+        repo_id: where it will be.
+        base: the base model's Hub id.
+        template: the name of the chat template it was trained with; empty when it is not known.
+        persona: that template's system message.
+        training, datasets, usage: what was found about it.
+        license: under which it is published.
+        base_license: the base model's, when it is known.
+        languages: codes of its languages.
+        recipe: whether a recipe goes up with it.
+    """
+
+    artifact: Artifact
+    repo_id: str
+    base: str
+    template: str
+    persona: str
+    training: Training
+    datasets: tuple[Dataset, ...]
+    usage: Usage
+    license: License
+    base_license: License | None
+    languages: tuple[str, ...]
+    recipe: bool
+
+    @property
+    def name(self) -> str:
+        """The repository's name without its owner."""
+        return self.repo_id.rpartition("/")[2]
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """The texts that the licences ask for."""
+        base = self.base_license.terms.notices if self.base_license else ()
+        return tuple(dict.fromkeys([*base, *self.license.terms.notices]))
+
+
+def sections(content: Content) -> dict[str, str]:
+    """The text of every section; an empty one has nothing to say."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # Markdown, not HTML; what comes from files goes through the filters below
+    )
+    environment.filters |= {"quote": _quote, "inline": _inline, "cell": _cell, "code": _code}
+    template = environment.get_template("card.md.j2")
+    context = template.new_context(_values(content))
+    texts = {name: "".join(template.blocks[name](context)) for name in ORDER}
+    return {name: re.sub(r"\n{3,}", "\n\n", text).strip() for name, text in texts.items()}
+
+
+def _values(content: Content) -> dict[str, Any]:
+    artifact, usage = content.artifact, content.usage
+    repo = content.repo_id
+    adapter = artifact.facts.get("adapter_config", {})
+    lora = artifact.peft_type == "LORA"
+    method = (
+        ("DoRA" if adapter.get("use_dora") else "LoRA") if lora else str(artifact.peft_type or "").replace("_", " ")
+    )
+    examples = [dataset.rows for dataset in content.datasets if dataset.use == "training"]
+    saved = content.persona.strip().splitlines()[:1]
+    terms = content.license.terms
+    return {
+        "kind": artifact.kind,
+        "repo": repo,
+        "name": content.name,
+        "base": content.base,
+        "merged": "merge_report" in artifact.facts,
+        "method_name": f"A {method} adapter" if method else "An adapter",
+        "mergeable": lora,
+        "persona": content.persona,
+        "persona_saved": bool(saved) and saved[0] in usage.chat_template.replace("\\'", "'").replace('\\"', '"'),
+        "samples": read_samples(artifact.folder),
+        "usage": usage,
+        "tokenizer_repo": repo if usage.tokenizer or artifact.kind == "model" else content.base,
+        "served": content.name if artifact.kind == "adapter" else repo,
+        "remote": ", trust_remote_code=True" if usage.remote_code else "",
+        "question": "안녕하세요, 자기소개를 해 주세요." if "ko" in content.languages else "Hello, who are you?",
+        "template": shlex.quote(content.template) if content.template else "",
+        "training": content.training,
+        "recipe_file": "recipe.yaml" if content.recipe else "",
+        "datasets": content.datasets,
+        "examples": sum(filter(None, examples)) if all(examples) else 0,
+        "license": content.license,
+        "license_link": content.license.link or terms.link,
+        "license_notices": content.notices,
+        "inherited": content.base_license is not None and content.base_license.key == content.license.key,
+    }
+
+
+def read_samples(folder: Path) -> list[dict[str, str]]:
+    """The first three before/after samples in a folder; lines of another shape are passed over."""
+    try:
+        lines = (folder / SAMPLES_FILE).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    found = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("prompt", "before", "after")):
+            found.append({key: value[key] for key in ("prompt", "before", "after")})
+        if len(found) == _MOST_SAMPLES:
+            break
+    return found
+
+
+def _safe(text: str) -> str:
+    """Text that ends no comment and begins none: a section's markers are comments."""
+    return text.replace("<!--", "&lt;!--")
+
+
+def _quote(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in _safe(text).strip().splitlines()) or "> (nothing)"
+
+
+def _inline(text: str) -> str:
+    return " ".join(_safe(text).split())
+
+
+def _cell(text: str) -> str:
+    return _inline(text).replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    ticks = "``" if "`" in text else "`"
+    return f"{ticks}{_safe(text)}{ticks}"

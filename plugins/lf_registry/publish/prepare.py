@@ -1,0 +1,192 @@
+"""Everything before the network is touched: what the folder is, what would go up, and what stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from ..errors import UserError
+from ..files import is_file
+from ..recipes import Recipe, read_recipe
+from .artifact import Artifact, Upload
+from .card.front_matter import parse, split
+from .card.make import make_card
+from .card.sections import is_generated
+from .collect import CARD, Collection, collect
+from .complete import complete, refuse_incomplete
+from .recognize import recognize
+from .request import Request
+from .scan import refuse_leaks, scan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What will be published.
+
+    Attributes:
+        artifact: the folder.
+        recipe: what it was trained with, when that is known.
+        collection: the files, and what stays here.
+        own_card: the text of the folder's README.md, when a person wrote it.
+        notes: what the user should know.
+        checkpoints: of a training's checkpoints the files, by the folder's name; the card is the run's.
+    """
+
+    artifact: Artifact
+    recipe: Recipe | None
+    collection: Collection
+    own_card: str | None
+    notes: tuple[str, ...]
+    checkpoints: dict[str, Collection] = field(default_factory=dict)
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        """The files that go up."""
+        return self.collection.uploads
+
+    @property
+    def card(self) -> str:
+        """The text of the card."""
+        return next((u.content or b"").decode() for u in self.uploads if u.remote == CARD)
+
+
+def prepare(request: Request) -> Prepared:
+    """Recognize the folder, check that it is whole, choose its files, search them, and write its card.
+
+    The card comes last, because the licence of the base model may have to be read on the Hub: what must not leave this
+    machine is found before.
+
+    Raises:
+        UserError: all that is wrong at the first of these steps where something is.
+    """
+    recipe = read_recipe(request.recipe) if request.recipe else None
+    artifact = recognize(request.folder, recipe)
+    if request.checkpoints and not artifact.checkpoints:
+        raise UserError(
+            f"{artifact.folder}: --checkpoints was given, and there is no checkpoint-N folder with weights in it",
+            hint="leave --checkpoints out, or name the training's output folder (output_dir)",
+        )
+    findings, unchecked = complete(artifact)
+    refuse_incomplete(findings)
+    notes = [f"{one.where}: {one.message}; {one.fix}" for one in findings] + unchecked
+    own = _own_card(artifact)
+    base = _base_model(own or "")
+    collection = collect(artifact, recipe, base_model=base)
+    path = artifact.folder / CARD
+    card_here = [] if own is None else [Upload(CARD, path.stat().st_size, path)]
+    refuse_leaks(scan([*collection.uploads, *card_here]))
+    checkpoints = _checkpoints(artifact, recipe, base) if request.checkpoints else {}
+    text, warnings = _card(request, artifact, recipe, own)
+    left = tuple(
+        replace(out, why="the card goes up in its place") if out.path == CARD else out for out in collection.left_out
+    )
+    card = _card_upload(text)
+    collection = replace(_with(collection, card), left_out=left)
+    checkpoints = {name: _with(files, card) for name, files in checkpoints.items()}
+    return Prepared(artifact, recipe, collection, own, (*notes, *warnings, *collection.notes), checkpoints)
+
+
+def _checkpoints(artifact: Artifact, recipe: Recipe | None, base: str | None) -> dict[str, Collection]:
+    """The files of the run's checkpoints by their names: weights, tokenizer and configs."""
+    found = {}
+    for folder in artifact.checkpoints:
+        checkpoint = recognize(folder, recipe)
+        findings, _ = complete(checkpoint)
+        refuse_incomplete(findings)
+        found[folder.name] = collect(checkpoint, recipe, base_model=base)
+        refuse_leaks(scan(found[folder.name].uploads))
+    return found
+
+
+def _card_upload(text: str) -> Upload:
+    """The card as a file.
+
+    Raises:
+        UserError: something in it must not go up.
+    """
+    card = Upload(CARD, len(text.encode()), content=text.encode())
+    refuse_leaks(scan([card]))
+    return card
+
+
+def _with(collection: Collection, card: Upload) -> Collection:
+    """The same files with this card."""
+    others = [upload for upload in collection.uploads if upload.remote != CARD]
+    return replace(collection, uploads=tuple(sorted([*others, card], key=lambda upload: upload.remote)))
+
+
+def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> Prepared:
+    """The same with a card for the full name of the repository, and with what people wrote into the one on the Hub.
+
+    Args:
+        request: with the repository's full id.
+        prepared: what was prepared before it was known.
+        on_the_hub: the card that stands there; the folder's own wins.
+
+    Raises:
+        UserError: see ``prepare``.
+    """
+    existing = prepared.own_card if prepared.own_card is not None else on_the_hub
+    text, warnings = _card(request, prepared.artifact, prepared.recipe, existing)
+    if text == prepared.card:
+        return prepared
+    card = _card_upload(text)
+    new = tuple(warning for warning in warnings if warning not in prepared.notes)
+    return replace(
+        prepared,
+        collection=_with(prepared.collection, card),
+        checkpoints={name: _with(files, card) for name, files in prepared.checkpoints.items()},
+        notes=(*prepared.notes, *new),
+    )
+
+
+def _base_model(card: str) -> str | None:
+    """The base that the card names, which the other files name then too."""
+    named = parse(split(card)[0] or "").get("base_model")
+    return named if isinstance(named, str) else None
+
+
+def _own_card(artifact: Artifact) -> str | None:
+    path = artifact.folder / CARD
+    if not is_file(path):
+        return None
+    try:
+        text = path.read_bytes().decode("utf-8-sig")  # line endings stay
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    return None if is_generated(text) else text
+
+
+def _card(request: Request, artifact: Artifact, recipe: Recipe | None, existing: str | None) -> tuple[str, list[str]]:
+    # Before the account is known a name without a namespace stands for any.
+    repo_id = request.repo_id if "/" in request.repo_id else f"OWNER/{request.repo_id}"
+    return make_card(artifact, recipe, repo_id, license=request.license, public=request.public, existing=existing)
+
+
+def describe(prepared: Prepared) -> Iterator[str]:
+    """What the folder is, as one line, and what the user should know."""
+    artifact = prepared.artifact
+    what = f"a {artifact.peft_type} adapter" if artifact.kind == "adapter" else "a model"
+    named = _base_model(prepared.card)
+    base = f", trained from {named}" if named else ""
+    count = len(artifact.checkpoints)
+    more = f"; {count} checkpoint{'s'[: count != 1]} beside it" if count else ""
+    yield f"{artifact.folder}: {what}{base}{more}"
+    for note in prepared.notes:
+        yield f"note: {note}"
+
+
+def listing(prepared: Prepared) -> Iterator[str]:
+    """What would go up, with sizes, and what would not, with the reason."""
+    width = max((len(upload.remote) for upload in prepared.uploads), default=0)
+    for upload in prepared.uploads:
+        made = "  (made here)" if upload.local is None else "  (paths replaced)" if upload.content is not None else ""
+        yield f"  {upload.remote:{width}}  {upload.size:>15,} bytes{made}"
+    yield f"{len(prepared.uploads)} files, {prepared.collection.size:,} bytes"
+    for name, files in prepared.checkpoints.items():
+        yield f"as the branch {name}: {len(files.uploads)} files, {files.size:,} bytes"
+    if prepared.collection.left_out:
+        yield "stay here:"
+    for out in prepared.collection.left_out:
+        pushed = out.path.rstrip("/") in prepared.checkpoints
+        yield f"  {out.path}: {'goes up as a branch of its own' if pushed else out.why}"

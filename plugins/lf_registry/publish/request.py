@@ -1,0 +1,79 @@
+"""``lf-registry publish`` as it was asked for, and the mistakes that can be seen in the words alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import WrongUsage
+from ..secret_text import SHAPES
+
+_TOKEN = re.compile("|".join(SHAPES.values()))
+#: Git's rules for names, as far as anyone would break them by accident.
+_REF = re.compile(r"(?!/)(?!.*(?:\.\.|//|@\{|\.lock$|/$|\.$))[^\s~^:?*\[\\\x00-\x1f]+")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to publish, and how.
+
+    Attributes:
+        folder: an adapter, a model, or a training's output.
+        repo_id: ``name`` or ``namespace/name``.
+        public: make the repository public in the end, or publish into one that is.
+        recipe: the training recipe, when the folder does not hold one.
+        revision: a branch; the main one when None.
+        tag: a name for the commit.
+        license: the licence's identifier, when the base model's is not known.
+        checkpoints: also publish each ``checkpoint-N`` as a branch of that name.
+        dry_run: only say what would go up.
+        card_only: upload the card and nothing else.
+    """
+
+    folder: Path
+    repo_id: str
+    public: bool = False
+    recipe: str | None = None
+    revision: str | None = None
+    tag: str | None = None
+    license: str | None = None
+    checkpoints: bool = False
+    dry_run: bool = False
+    card_only: bool = False
+
+
+def check_request(request: Request) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        WrongUsage: a token among the words, a name that the Hub does not take, options that exclude each other.
+    """
+    for word in (str(request.folder), request.repo_id, request.recipe, request.revision, request.tag, request.license):
+        if word and is_token(word):
+            raise refuse_token()
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(request.repo_id)
+    except HFValidationError as error:
+        raise WrongUsage(f"REPO_ID: {str(error).splitlines()[0]}") from None
+    for option, name in (("--revision", request.revision), ("--tag", request.tag)):
+        if name is not None and not _REF.fullmatch(name):
+            raise WrongUsage(f"{option}: {name!r} is no name that Git takes")
+    if request.card_only and request.checkpoints:
+        raise WrongUsage("--card-only uploads the card alone; leave --checkpoints out")
+
+
+def is_token(word: str) -> bool:
+    """Whether a word of the command line holds an access token."""
+    return _TOKEN.search(word) is not None
+
+
+def refuse_token() -> WrongUsage:
+    """Why a token is not taken as an argument. It is never repeated."""
+    return WrongUsage(
+        "a token does not belong on the command line: `ps`, the shell's history and experiment trackers show it. "
+        "Revoke it at https://huggingface.co/settings/tokens, make a new one, then: hf auth login   (or set HF_TOKEN)"
+    )
