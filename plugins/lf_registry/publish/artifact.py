@@ -17,14 +17,17 @@ class Upload:
     Attributes:
         remote: its path there.
         size: bytes.
-        local: the file, or None when ``content`` was made here.
-        content: the bytes that go up instead of a local file: generated, or with local paths replaced.
+        local: the file that goes up or that ``content`` was made from; None when it was made of several, or of none.
+        content: the bytes that go up instead of the local file: generated, or with local paths replaced.
+        modified: of a local file that goes up as it is, when it was last written (nanoseconds), as ``collect`` saw it:
+            what was changed after the search for secrets must not go up.
     """
 
     remote: str
     size: int
     local: Path | None = None
     content: bytes | None = None
+    modified: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WrongUsage
-from ..secret_text import SHAPES
+from ..secret_text import BEGIN, SHAPES
 
-_TOKEN = re.compile("|".join(SHAPES.values()))
+_TOKEN = re.compile(f"{BEGIN}(?:{'|'.join(SHAPES.values())})")
 #: Git's rules for names, as far as anyone would break them by accident.
 _REF = re.compile(r"(?!/)(?!.*(?:\.\.|//|@\{|\.lock$|/$|\.$))[^\s~^:?*\[\\\x00-\x1f]+")
 
@@ -29,6 +29,7 @@ class Request:
         checkpoints: also publish each ``checkpoint-N`` as a branch of that name.
         dry_run: only say what would go up.
         card_only: upload the card and nothing else.
+        allow: places that the search for secrets and local paths found, and that are harmless: ``FILE:LINE``.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Request:
     checkpoints: bool = False
     dry_run: bool = False
     card_only: bool = False
+    allow: tuple[str, ...] = ()
 
 
 def check_request(request: Request) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .scan_secrets import Hit
+from .scan_shapes import Hit
 
 KIND = "a path of this machine"
 #: Folders at the root of a machine that hold people's files; `home` alone is also a word of every vocabulary.
