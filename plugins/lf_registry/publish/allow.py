@@ -51,7 +51,7 @@ class Allowed:
     def _takes(self, leak: Leak, upload: Upload | None, by_line: bool) -> bool:
         if not leak.can_be_allowed:
             return False
-        self._found.add(leak.key)
+        self._found |= {leak.key} if by_line else set()
         if not any(key.startswith(f"{leak.file}:") for key in self.keys):
             return False
         line = _line(upload, leak.line)

@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 #: A PEFT adapter; a merged or full model. A training output is one of the two, with checkpoints.
 Kind = Literal["adapter", "model"]
+#: PEFT's names that are no words.
+_METHODS = {"LORA": "LoRA", "ADALORA": "AdaLoRA", "LOHA": "LoHa", "LOKR": "LoKr", "VERA": "VeRA"} | {
+    name: name for name in ("IA3", "OFT", "BOFT")
+}
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,17 @@ class Artifact:
     base_model: str | None = None
     checkpoints: tuple[Path, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """The name of an adapter's method as people write it: ``LoRA``, ``prefix tuning``; empty for a model."""
+        kind = self.peft_type or ""
+        if kind == "LORA" and self.facts.get("adapter_config", {}).get("use_dora"):
+            return "DoRA"
+        return _METHODS.get(kind, kind.replace("_", " ").lower())
+
+    @property
+    def noun(self) -> str:
+        """What it is, with an article: ``a LoRA adapter``, ``an OFT adapter``, ``a model``."""
+        noun = "model" if self.kind == "model" else f"{self.method} adapter".strip()
+        return f"a{'n' if noun[0] in 'AEIOaeio' else ''} {noun}"

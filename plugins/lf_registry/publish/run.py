@@ -64,6 +64,11 @@ def _publish(request: Request, prepared: Prepared) -> Iterator[str]:
     repository = open_repository(api, repo_id, public=request.public)
     if repository.created:
         yield f"made {repo_id}, private"
+    if request.card_only and request.public and repository.private:
+        raise UserError(
+            f"{repo_id}: is private, and stays so: --card-only verifies the card alone, not what would be shown",
+            hint="leave --card-only out, and all of it is verified and made public; or leave --public out",
+        )
     make_branch(api, repo_id, request.revision)
     before = prepared
     prepared = _with_remote_card(api, repo_id, request, prepared)

@@ -15,16 +15,11 @@ def files(count: int) -> str:
 def describe(prepared: Prepared) -> Iterator[str]:
     """What the folder is, as one line, and what the user should know."""
     artifact = prepared.artifact
-    what = (
-        f"a {'LoRA' if artifact.peft_type == 'LORA' else artifact.peft_type} adapter"
-        if artifact.kind == "adapter"
-        else "a model"
-    )
     named = base_named_in(prepared.card)
     base = f", trained from {named}" if named else ""
     count = len(artifact.checkpoints)
     more = f"; {count} checkpoint{'s'[: count != 1]} beside it" if count else ""
-    yield f"{artifact.folder}: {what}{base}{more}"
+    yield f"{artifact.folder}: {artifact.noun}{base}{more}"
     for note in prepared.notes:
         yield f"note: {note}"
 
