@@ -78,13 +78,14 @@ def prepare(request: Request) -> Prepared:
     allowed = Allowed(request.allow)
     allowed.refuse_leaks([*collection.uploads, *card_here])
     checkpoints = _checkpoints(artifact, recipe, base, allowed) if request.checkpoints else {}
+    plots = [upload for upload in collection.uploads if upload.remote.startswith("training_")]
     text, warnings = _card(request, artifact, recipe, own)
     left = tuple(
         replace(out, why="the card goes up in its place") if out.path == CARD else out for out in collection.left_out
     )
     card = _card_upload(text, allowed, from_folder=own is not None)
     collection = replace(_with(collection, card), left_out=left)
-    checkpoints = {name: _with(files, card) for name, files in checkpoints.items()}
+    checkpoints = {name: _with(files, card, *plots) for name, files in checkpoints.items()}
     notes += [*warnings, *collection.notes, *allowed.notes]
     return Prepared(artifact, recipe, collection, own, tuple(notes), checkpoints, allowed)
 
@@ -114,10 +115,10 @@ def _card_upload(text: str, allowed: Allowed, *, from_folder: bool) -> Upload:
     return card
 
 
-def _with(collection: Collection, card: Upload) -> Collection:
-    """The same files with this card."""
-    others = [upload for upload in collection.uploads if upload.remote != CARD]
-    return replace(collection, uploads=tuple(sorted([*others, card], key=lambda upload: upload.remote)))
+def _with(collection: Collection, *files: Upload) -> Collection:
+    """The same files with these, the card and the pictures in it, in place of those with the same names."""
+    by_name = {upload.remote: upload for upload in (*collection.uploads, *files)}
+    return replace(collection, uploads=tuple(by_name[name] for name in sorted(by_name)))
 
 
 def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> Prepared:

@@ -41,6 +41,7 @@ def publish(request: Request) -> Iterator[str]:
     check_request(request)
     if not request.dry_run:
         _check_online()
+    yield f"checking {request.folder}"  # large weights are read for a minute or two before the next line
     prepared = _prepare_dry(request) if request.dry_run else prepare(request)
     yield from describe(prepared)
     if request.dry_run:
