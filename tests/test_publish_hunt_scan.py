@@ -197,3 +197,9 @@ def test_a_name_that_the_hub_does_not_take(name, likely):
 def test_a_tag_is_not_put_on_what_only_a_card_was_verified_of():
     with pytest.raises(WrongUsage, match="--card-only verifies the card alone"):
         check_request(Request(Path("f"), "me/x", card_only=True, tag="v1"))
+
+
+@pytest.mark.parametrize("path", ["/data/minsu/x", "/data1/llama", "/nas/team/run", "/srv/models/x", "/ssd/out"])
+def test_disks_of_a_lab_are_paths_of_a_machine(tmp_path, path):
+    assert kinds(tmp_path, "README.md", f"saved in {path}") == [LOCAL_PATH]
+    assert kinds(tmp_path, "README.md", f"saved in .{path}, https://x.org{path} and a{path}") == []
