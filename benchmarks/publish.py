@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -76,14 +77,14 @@ def make_model(folder: Path, gigabytes: float) -> None:
     (folder / "merge_report.json").write_text(json.dumps(report))
 
 
-def timed(command: list[str], env: dict[str, str]) -> float:
-    """Run a command; returns wall seconds."""
-    started = time.monotonic()
+def timed(command: list[str], env: dict[str, str]) -> tuple[float, float]:
+    """Run a command; returns its wall and its CPU seconds, the server's not included."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    wall = time.monotonic() - started
+    wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         sys.exit(f"{command[:4]} failed:\n{(done.stdout + done.stderr)[-3000:]}")
-    return wall
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -119,7 +120,7 @@ def measure(work: Path, mode: str, rounds: int) -> None:
     for path in model.iterdir():  # warm the cache
         path.read_bytes()
     server = Server().start()
-    seen: dict[str, list[float]] = {name: [] for name in commands}
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for number in range(rounds):
         for name in sorted(commands, reverse=bool(number % 2)):
             folder = work / "hub"
@@ -130,12 +131,17 @@ def measure(work: Path, mode: str, rounds: int) -> None:
             shutil.rmtree(folder)
             os.sync()
     server.stop()
-    ratios = [ours / plain for ours, plain in zip(seen["publish"], seen["upload_folder"], strict=True)]
-    ratios.sort()
-    print(f"{mode}: {size / 1e9:.2f} GB, {rounds} interleaved rounds; median seconds")
-    for name, walls in seen.items():
-        print(f"  {name:14}{statistics.median(walls):7.2f}  ({min(walls):.2f} to {max(walls):.2f})")
-    print(f"  paired ratio {statistics.median(ratios):.3f}  ({ratios[0]:.3f} to {ratios[-1]:.3f})", flush=True)
+    load = os.getloadavg()[0]
+    print(f"{mode}: {size / 1e9:.2f} GB, {rounds} interleaved rounds; median seconds; load at the end {load:.1f}")
+    for index, what in enumerate(("wall", "CPU")):
+        for name, runs in seen.items():
+            values = [run[index] for run in runs]
+            print(f"  {what:5}{name:14}{statistics.median(values):7.2f}  ({min(values):.2f} to {max(values):.2f})")
+        pairs = zip(seen["publish"], seen["upload_folder"], strict=True)
+        ratios = sorted(ours[index] / plain[index] for ours, plain in pairs)
+        print(
+            f"  {what:5}paired ratio {statistics.median(ratios):.3f}  ({ratios[0]:.3f} to {ratios[-1]:.3f})", flush=True
+        )
 
 
 if __name__ == "__main__":

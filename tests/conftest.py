@@ -42,6 +42,12 @@ def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
+@pytest.fixture(autouse=True)
+def the_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs in the tests' process ends as an exception: its own quick end would end all tests."""
+    monkeypatch.setattr("lf_registry.cli.leave", sys.exit)
+
+
 @pytest.fixture(scope="session")
 def bundled_texts() -> list[str]:
     from lf_registry.tiny.model import bundled_corpus

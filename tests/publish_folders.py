@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import forked
 from lf_registry.publish.request import Request
 from merge_models import save_adapter
 
 ROOT = Path(__file__).parent.parent
 #: A base under Apache-2.0, so that no licence asks for a name; nobody reads it here.
 BASE_ID = "kakaocorp/kanana-1.5-2.1b-base"
-COMMAND = [sys.executable, "-c", "from lf_registry.cli import main; main()"]
+CODE = "from lf_registry.cli import main; main()"
+COMMAND = [sys.executable, "-c", CODE]
 MODES = pytest.mark.parametrize("mode", ["lfs", "xet"])
 QUESTION = [{"role": "user", "content": "수트를 몇 벌이나 만들었어?"}]
 
@@ -112,12 +114,17 @@ def publish_here(hub, hub_api, monkeypatch):
 
 @pytest.fixture
 def publish_command(hub):
-    """Publish as a user does, in a process of its own."""
+    """Publish as a user does, in a process of its own; ``new``: with an interpreter that has imported nothing."""
 
-    def run(*arguments, mode: str = "xet", token: str | None = "", check: bool = True, **environment: str):
+    def run(
+        *arguments, mode: str = "xet", token: str | None = "", check: bool = True, new: bool = False, **environment: str
+    ):
         env = hub.env(mode, token) | environment
-        command = [*COMMAND, "publish", *map(str, arguments)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
+        if new:
+            command = [*COMMAND, "publish", *map(str, arguments)]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
+        else:
+            done = forked.run(CODE, "publish", *arguments, env=env)
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
         assert hub.token not in done.stdout + done.stderr

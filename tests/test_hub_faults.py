@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 
 import httpx
@@ -87,29 +86,17 @@ def test_a_slow_put_takes_its_time(hub, hub_api, hub_folder):
 
 @pytest.mark.parametrize(("mode", "path"), [("lfs", "/storage-part/"), ("xet", "/xorb-upload/"), ("xet", "/commit/")])
 def test_the_client_can_be_killed_at_a_call_and_the_server_lives_on(hub, hub_folder, tmp_path, mode, path):
-    log = (tmp_path / "log").open("w")
-    victim: list[subprocess.Popen] = []
+    victim = []
     hub.faults.run(lambda call: victim[0].kill(), path=path, method="PUT|POST")
-    victim.append(
-        subprocess.Popen(hub.command(UPLOAD, str(hub_folder)), env=hub.env(mode), stdout=log, stderr=subprocess.STDOUT)
-    )
-    assert victim[0].wait(timeout=60) == -signal.SIGKILL
+    victim.append(hub.start(UPLOAD, hub_folder, mode=mode))
+    assert victim[0].wait(timeout=120) == -signal.SIGKILL
     succeeded(hub.run(UPLOAD + DOWNLOAD, hub_folder, tmp_path / "out", mode=mode))
     assert contents(tmp_path / "out") == contents(hub_folder)
 
 
 @MODES
 def test_two_clients_at_once(hub, hub_folder, tmp_path, mode):
-    runs = [
-        subprocess.Popen(
-            hub.command(UPLOAD, str(hub_folder)),
-            env=hub.env(mode),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    runs = [hub.start(UPLOAD, hub_folder, mode=mode) for _ in range(2)]
     for run in runs:
         error = run.communicate(timeout=120)[1]
         assert run.returncode == 0, error

@@ -92,7 +92,7 @@ def test_a_token_with_something_else_in_it(hub, publish_here, monkeypatch, train
 
 
 def test_offline(hub, publish_command, training_output):
-    done = publish_command(training_output, "tester/m", check=False, HF_HUB_OFFLINE="1")
+    done = publish_command(training_output, "tester/m", check=False, new=True, HF_HUB_OFFLINE="1")
     assert done.returncode == 1 and hub.calls == []
     assert done.stderr.splitlines() == [
         "error: HF_HUB_OFFLINE is set, so nothing can be uploaded",

@@ -232,6 +232,11 @@ def test_only_the_named_keys_of_metadata_change(values, data):
     assert changed.count("# after") == block.count("# after") and changed.startswith("# first\n")
 
 
+@pytest.mark.parametrize("block", ["a: 1", "{a: 1}"])
+def test_a_value_of_a_no_break_space_is_kept(block):
+    assert yaml.safe_load(change(block, {"a": "\xa0", "b": "끝\xa0"})) == {"a": "\xa0", "b": "끝\xa0"}
+
+
 def test_flow_metadata(card, tmp_path):
     text, _ = card(artifact=adapter(tmp_path / "run"), existing="---\n{license: llama3, mine: 1}\n---\n# x\n")
     assert parse(split(text)[0])["mine"] == 1 and parse(split(text)[0])["base_model"] == LLAMA3

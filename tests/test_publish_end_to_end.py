@@ -42,7 +42,7 @@ def test_what_is_published_is_what_others_load(
     hub, publish_command, published_base, training_output, merged_model, tmp_path, mode, kind
 ):
     folder = training_output if kind == "adapter" else merged_model
-    first = publish_command(folder, "tester/m", "--tag", "v1", mode=mode)
+    first = publish_command(folder, "tester/m", "--tag", "v1", mode=mode, new=kind == "merged")
     repo, files = hub.repo("tester/m"), on_the_hub(hub)
     assert repo.private and repo.tags == {"v1": repo.branches["main"]}
     assert [commit.title for commit in repo.history()] == [

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI
+
+import forked
 
 from . import auth, cas, commits, errors, files, lfs, repos, xet
 from .auth import Token, fake_token
@@ -103,16 +104,16 @@ class Hub:
             env["HF_TOKEN"] = token or self.token
         return env
 
-    def command(self, code: str, *arguments: str) -> list[str]:
-        """The command that runs ``code`` in a new interpreter, with ``api`` (an ``HfApi``) and ``args`` at hand."""
-        start = "import sys; from huggingface_hub import HfApi; api, args = HfApi(), sys.argv[1:]\n"
-        return [sys.executable, "-c", start + code, *arguments]
+    def start(self, code: str, *arguments: object, mode: Mode = "xet", token: str | None = "", **env: str):
+        """Start ``code`` in a process of its own, with ``api`` (an ``HfApi``) and ``args`` at hand."""
+        begin = "import sys; from huggingface_hub import HfApi; api, args = HfApi(), sys.argv[1:]\n"
+        return forked.start(begin + code, *arguments, env=self.env(mode, token) | env)
 
     def run(self, code: str, *arguments: object, mode: Mode = "xet", token: str | None = "", **env: str):
-        """Run ``command`` and wait; returns the finished process."""
-        environment = self.env(mode, token) | env
-        command = self.command(code, *map(str, arguments))
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        """The same; waits, and returns the finished process."""
+        process = self.start(code, *arguments, mode=mode, token=token, **env)
+        output = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(code, process.returncode, *output)
 
     def to_storage(self) -> list:
         """The calls that went to the second host."""

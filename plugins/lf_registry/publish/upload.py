@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,7 +76,7 @@ def send(
         UserError: the Hub could not be reached for long, refused the upload, or holds something else afterwards.
     """
     stamps = stamps_of(uploads)
-    operations = [_operation(upload) for upload in uploads]
+    operations = _operations(uploads)
     refuse_changed(uploads, stamps)
     if tagged is not None and (wrong := differences(operations, dict(tagged))):
         raise UserError(
@@ -119,6 +121,12 @@ def send(
         tuple(sorted(gone)),
         sum(upload.size for upload in uploads if upload.remote in sent),
     )
+
+
+def _operations(uploads: Sequence[Upload]) -> list[CommitOperationAdd]:
+    """What to add, in the same order. The client hashes each file once, here: several at a time, for it takes long."""
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(_operation, uploads))
 
 
 def _operation(upload: Upload) -> CommitOperationAdd:

@@ -73,15 +73,19 @@ def change(block: str, changes: dict[str, Any], newline: str = "\n") -> str:
     import yaml
     from huggingface_hub.utils import yaml_dump
 
+    def dumped(values: dict[str, Any]) -> str:
+        # Only line ends go: a value may end in a no-break space, which is written without quotes.
+        return yaml_dump(values, sort_keys=False, line_break=newline).rstrip("\r\n")
+
     def written(key: str) -> str:
         value = changes[key]
-        return "" if value is None else yaml_dump({key: value}, sort_keys=False, line_break=newline).rstrip() + newline
+        return "" if value is None else dumped({key: value}) + newline
 
     node = yaml.compose(block, Loader=yaml.SafeLoader)
     if node is None or node.flow_style:
         values = parse(block) | changes
         kept = {key: value for key, value in values.items() if value is not None}
-        return yaml_dump(kept, sort_keys=False, line_break=newline).rstrip()
+        return dumped(kept)
     starts = [key.start_mark.index for key, _ in node.value] + [len(block)]
     spans = {
         key.value: _lines(block, start, end)
