@@ -90,6 +90,7 @@ def adapter(folder: Path, base: str | None = LLAMA3, **config) -> Artifact:
         trainer_state_json=STATE,
         all_results_json=RESULTS,
         tokenizer_config_json={"eos_token": "<|eot_id|>"},
+        tokenizer_json={},
         README_md=TRAINER_CARD,
         training_loss_png="",
         training_eval_loss_png="",

@@ -118,7 +118,7 @@ def test_without_facts_nothing_is_claimed(card, tmp_path):
     assert "model-index" not in text and "loss |" not in text and "Versions" not in text and "![" not in text
     assert "Nothing was measured for this card" in text and "recipe.yaml" not in text
     assert f'AutoTokenizer.from_pretrained("{LLAMA3}")' in text  # the folder has no tokenizer
-    assert "There is no chat template" in text
+    assert "the base model's is used, with its chat template" in text and "apply_chat_template" in text
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_duration(seconds, expected):
 
 
 @pytest.mark.parametrize(
-    ("speed", "expected"), [(0.687, "32: 4 a device, 4 accumulated, 2 devices"), (0.5, "4 a device, 4")]
+    ("speed", "expected"), [(0.687, "32: 4 per device, 4 accumulation steps, 2 devices"), (0.5, "4 per device, 4")]
 )
 def test_devices_are_computed_from_samples_and_steps(tmp_path, speed, expected):
     results = RESULTS | {"train_samples_per_second": speed}
     write(tmp_path / "run", trainer_state_json=STATE, all_results_json=results)
     facts = training_facts(artifact(tmp_path / "run", "model", None), {"gradient_accumulation_steps": 4}, LLAMA3)
     assert facts.rows["batch"].startswith(expected)
-    assert ("device" in facts.rows["batch"].rpartition("accumulated")[2]) == (speed == 0.687)
+    assert ("device" in facts.rows["batch"].rpartition("steps")[2]) == (speed == 0.687)
 
 
 def test_a_persona_that_the_chat_template_lost_is_said(card, tmp_path):
@@ -168,7 +168,7 @@ def test_samples(card, tmp_path):
         ({"use_dora": True}, "vLLM does not load this kind of adapter. Merge it first", "--enable-lora"),
         ({"modules_to_save": ["lm_head"]}, "vLLM does not load", "--enable-lora"),
         ({"bias": "all"}, "vLLM does not load", "--enable-lora"),
-        ({"peft_type": "PREFIX_TUNING"}, "A PREFIX TUNING adapter", "lf-registry merge"),
+        ({"peft_type": "PREFIX_TUNING"}, "A prefix tuning adapter", "lf-registry merge"),
     ],
 )
 def test_what_can_load_an_adapter(card, tmp_path, config, expected, missing):

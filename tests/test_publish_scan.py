@@ -275,9 +275,11 @@ def test_escapes_hide_nothing(tmp_path):
 def test_the_folder_itself_the_home_and_the_user_are_private(tmp_path, monkeypatch):
     place = tmp_path / "deep" / "out"
     place.mkdir(parents=True)
-    monkeypatch.setenv("HOME", "/data1/people/minsu")
+    monkeypatch.setenv("HOME", "/disk7/people/minsu")
     monkeypatch.setenv("LOGNAME", "minsukim")
-    text = f"a {place}\nb {place}er\nc /data1/people/minsu/x\nd /nas/minsukim/models\ne https://hf.co/minsukim/models\n"
+    text = (
+        f"a {place}\nb {place}er\nc /disk7/people/minsu/x\nd /vol3/minsukim/models\ne https://hf.co/minsukim/models\n"
+    )
     # Below /tmp every path is private anyway; what counts here is the rest of the lines.
     leaks = scan([made(place, "README.md", text.encode())])
     assert sorted({leak.line for leak in leaks} - {2}) == [1, 3, 4]

@@ -30,7 +30,7 @@ app.command()(check)
 app.command()(estimate)
 app.command()(merge)
 app.command("export-adapter")(export_adapter)
-app.command()(publish)
+app.command(context_settings={"allow_extra_args": True})(publish)
 
 
 class Kind(StrEnum):

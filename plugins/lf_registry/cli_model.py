@@ -50,6 +50,7 @@ def export_adapter(
 
 
 def publish(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="An adapter, a merged or full model, or a training's output.")],
     repo_id: Annotated[str, typer.Argument(help="NAMESPACE/NAME on the Hub; your own namespace when left out.")],
     public: Annotated[
@@ -60,7 +61,9 @@ def publish(
         str | None, typer.Option(help="A branch, made when it is not there; else the main one.")
     ] = None,
     tag: Annotated[str | None, typer.Option(help="Name the commit, after it is verified: v1.0.")] = None,
-    license: Annotated[str | None, typer.Option(help="The licence, when the base model's is not known.")] = None,
+    license: Annotated[
+        str | None, typer.Option(help="The licence's identifier, when the base model's is not known.")
+    ] = None,
     checkpoints: Annotated[
         bool, typer.Option("--checkpoints", help="Also each checkpoint-N, as a branch of that name.")
     ] = False,
@@ -68,8 +71,11 @@ def publish(
     card_only: Annotated[
         bool, typer.Option("--card-only", help="Upload the model card alone; with --dry-run print it.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE:LINE", help="A harmless place that the search for secrets and paths found."),
+    ] = None,
     token: Annotated[str | None, typer.Option(hidden=True)] = None,
-    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Publish an adapter or a model on the Hugging Face Hub: private, complete and verified; can be run again."""
     from .publish.command import publish_and_print
@@ -86,5 +92,6 @@ def publish(
         checkpoints=checkpoints,
         dry_run=dry_run,
         card_only=card_only,
+        allow=tuple(allow or ()),
     )
-    publish_and_print(request, token=token, more=more or ())
+    publish_and_print(request, token=token, more=context.args)

@@ -7,6 +7,8 @@ from typing import Any
 
 #: What stands in place of a secret.
 HIDDEN = "(hidden)"
+#: In front of a token: no letter or digit, or the end of an escape: `\\nhf_...` in JSON, `%3Dhf_...` in an address.
+BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[abfnrtv])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9A-Fa-f]{2}))"
 #: What a token of each kind looks like, with the length that it really has. ASCII, and no group that captures: a recipe
 #: is searched as text, a file as bytes.
 SHAPES = {
@@ -32,7 +34,7 @@ SHAPES = {
 URL_PASSWORD = r"(?<=://)[^\s/:@\"'<>]*:[^\s/@\"'<>]+(?=@)"
 #: What is hidden in a text: half of a token too, and the password of an address.
 _HIDE = re.compile(
-    r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
+    BEGIN + r"(?:hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{16,}|xox[a-z]-[\w-]{10,}|wandb_v\d_\w{16,}|rpa_[A-Za-z0-9]{16,}"
     r"|gsk_[A-Za-z0-9]{16,})|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)"
 )

@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 #: A PEFT adapter; a merged or full model. A training output is one of the two, with checkpoints.
 Kind = Literal["adapter", "model"]
+#: PEFT's names that are no words.
+_METHODS = {"LORA": "LoRA", "ADALORA": "AdaLoRA", "LOHA": "LoHa", "LOKR": "LoKr", "VERA": "VeRA"} | {
+    name: name for name in ("IA3", "OFT", "BOFT")
+}
 
 
 @dataclass(frozen=True)
@@ -17,14 +21,17 @@ class Upload:
     Attributes:
         remote: its path there.
         size: bytes.
-        local: the file, or None when ``content`` was made here.
-        content: the bytes that go up instead of a local file: generated, or with local paths replaced.
+        local: the file that goes up or that ``content`` was made from; None when it was made of several, or of none.
+        content: the bytes that go up instead of the local file: generated, or with local paths replaced.
+        modified: of a local file that goes up as it is, when it was last written (nanoseconds), as ``collect`` saw it:
+            what was changed after the search for secrets must not go up.
     """
 
     remote: str
     size: int
     local: Path | None = None
     content: bytes | None = None
+    modified: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,3 +56,17 @@ class Artifact:
     base_model: str | None = None
     checkpoints: tuple[Path, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """The name of an adapter's method as people write it: ``LoRA``, ``prefix tuning``; empty for a model."""
+        kind = self.peft_type or ""
+        if kind == "LORA" and self.facts.get("adapter_config", {}).get("use_dora"):
+            return "DoRA"
+        return _METHODS.get(kind, kind.replace("_", " ").lower())
+
+    @property
+    def noun(self) -> str:
+        """What it is, with an article: ``a LoRA adapter``, ``an OFT adapter``, ``a model``."""
+        noun = "model" if self.kind == "model" else f"{self.method} adapter".strip()
+        return f"a{'n' if noun[0] in 'AEIOaeio' else ''} {noun}"

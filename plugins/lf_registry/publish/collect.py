@@ -164,8 +164,14 @@ def _uploads(
         problems += [f"{path}: {problem}" for problem in found]
         if cleaned != text:
             content = cleaned.encode()
-            return [Upload(name, len(content), content=content)]
-    return [Upload(name, path.stat().st_size, path)]
+            return [Upload(name, len(content), path, content)]
+    return [as_it_is(name, path)]
+
+
+def as_it_is(name: str, path: Path) -> Upload:
+    """A local file, as it is now."""
+    state = path.stat()
+    return Upload(name, state.st_size, path, modified=state.st_mtime_ns)
 
 
 def _made(uploads: list[Upload], recipe: Recipe | None, card: str | None, base: str | None) -> list[str]:

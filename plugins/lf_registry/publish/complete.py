@@ -120,8 +120,7 @@ def _is_locked(folder: Path) -> bool:
 def _tokenizer(artifact: Artifact) -> Iterator[Finding]:
     """A model without a tokenizer is found by the folder's check; here the adapter's, and the chat template."""
     folder = artifact.folder
-    present = any((folder / name).is_file() for name in _TOKENIZERS) or any(folder.glob("*.tiktoken"))
-    if not present and artifact.kind == "adapter":
+    if not has_tokenizer(folder) and artifact.kind == "adapter":
         config = artifact.facts.get("adapter_config", {})
         trained = [str(name) for name in config.get("modules_to_save") or [] if _EMBEDDINGS.search(str(name))]
         trained += ["trainable_token_indices"] if config.get("trainable_token_indices") else []
@@ -141,6 +140,11 @@ def _tokenizer(artifact: Artifact) -> Iterator[Finding]:
         message = "no chat template: Transformers and vLLM refuse to chat with it, Ollama guesses"
         fix = "lf-registry merge --template NAME, or copy chat_template.jinja; a base model needs none"
         yield finding("no-chat-template", folder, message, fix, severity="warning")
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a tokenizer, and not only its settings."""
+    return any((folder / name).is_file() for name in _TOKENIZERS) or any(folder.glob("*.tiktoken"))
 
 
 def _stated(artifact: Artifact) -> dict[str, Any] | None:

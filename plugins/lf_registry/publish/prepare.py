@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
 from ..files import is_file
 from ..recipes import Recipe, read_recipe
+from .allow import Allowed
 from .artifact import Artifact, Upload
 from .card.front_matter import parse, split
 from .card.make import make_card
 from .card.sections import is_generated
-from .collect import CARD, Collection, collect
+from .collect import CARD, Collection, as_it_is, collect
 from .complete import complete, refuse_incomplete
 from .recognize import recognize
 from .request import Request
-from .scan import refuse_leaks, scan
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Prepared:
         own_card: the text of the folder's README.md, when a person wrote it.
         notes: what the user should know.
         checkpoints: of a training's checkpoints the files, by the folder's name; the card is the run's.
+        allowed: what the search finds and the user knows.
     """
 
     artifact: Artifact
@@ -38,6 +38,7 @@ class Prepared:
     own_card: str | None
     notes: tuple[str, ...]
     checkpoints: dict[str, Collection] = field(default_factory=dict)
+    allowed: Allowed = field(default_factory=Allowed)
 
     @property
     def uploads(self) -> tuple[Upload, ...]:
@@ -70,23 +71,28 @@ def prepare(request: Request) -> Prepared:
     refuse_incomplete(findings)
     notes = [f"{one.where}: {one.message}; {one.fix}" for one in findings] + unchecked
     own = _own_card(artifact)
-    base = _base_model(own or "")
+    base = base_named_in(own or "")
     collection = collect(artifact, recipe, base_model=base)
     path = artifact.folder / CARD
-    card_here = [] if own is None else [Upload(CARD, path.stat().st_size, path)]
-    refuse_leaks(scan([*collection.uploads, *card_here]))
-    checkpoints = _checkpoints(artifact, recipe, base) if request.checkpoints else {}
+    card_here = [] if own is None else [as_it_is(CARD, path)]
+    allowed = Allowed(request.allow)
+    allowed.refuse_leaks([*collection.uploads, *card_here])
+    checkpoints = _checkpoints(artifact, recipe, base, allowed) if request.checkpoints else {}
+    plots = [upload for upload in collection.uploads if upload.remote.startswith("training_")]
     text, warnings = _card(request, artifact, recipe, own)
     left = tuple(
         replace(out, why="the card goes up in its place") if out.path == CARD else out for out in collection.left_out
     )
-    card = _card_upload(text)
+    card = _card_upload(text, allowed, from_folder=own is not None)
     collection = replace(_with(collection, card), left_out=left)
-    checkpoints = {name: _with(files, card) for name, files in checkpoints.items()}
-    return Prepared(artifact, recipe, collection, own, (*notes, *warnings, *collection.notes), checkpoints)
+    checkpoints = {name: _with(files, card, *plots) for name, files in checkpoints.items()}
+    notes += [*warnings, *collection.notes, *allowed.notes]
+    return Prepared(artifact, recipe, collection, own, tuple(notes), checkpoints, allowed)
 
 
-def _checkpoints(artifact: Artifact, recipe: Recipe | None, base: str | None) -> dict[str, Collection]:
+def _checkpoints(
+    artifact: Artifact, recipe: Recipe | None, base: str | None, allowed: Allowed
+) -> dict[str, Collection]:
     """The files of the run's checkpoints by their names: weights, tokenizer and configs."""
     found = {}
     for folder in artifact.checkpoints:
@@ -94,25 +100,25 @@ def _checkpoints(artifact: Artifact, recipe: Recipe | None, base: str | None) ->
         findings, _ = complete(checkpoint)
         refuse_incomplete(findings)
         found[folder.name] = collect(checkpoint, recipe, base_model=base)
-        refuse_leaks(scan(found[folder.name].uploads))
+        allowed.refuse_leaks(found[folder.name].uploads)
     return found
 
 
-def _card_upload(text: str) -> Upload:
+def _card_upload(text: str, allowed: Allowed, *, from_folder: bool) -> Upload:
     """The card as a file.
 
     Raises:
         UserError: something in it must not go up.
     """
     card = Upload(CARD, len(text.encode()), content=text.encode())
-    refuse_leaks(scan([card]))
+    allowed.refuse_leaks([card], by_line=not from_folder)
     return card
 
 
-def _with(collection: Collection, card: Upload) -> Collection:
-    """The same files with this card."""
-    others = [upload for upload in collection.uploads if upload.remote != CARD]
-    return replace(collection, uploads=tuple(sorted([*others, card], key=lambda upload: upload.remote)))
+def _with(collection: Collection, *files: Upload) -> Collection:
+    """The same files with these, the card and the pictures in it, in place of those with the same names."""
+    by_name = {upload.remote: upload for upload in (*collection.uploads, *files)}
+    return replace(collection, uploads=tuple(by_name[name] for name in sorted(by_name)))
 
 
 def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> Prepared:
@@ -130,7 +136,9 @@ def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> P
     text, warnings = _card(request, prepared.artifact, prepared.recipe, existing)
     if text == prepared.card:
         return prepared
-    card = _card_upload(text)
+    noted = len(prepared.allowed.notes)
+    card = _card_upload(text, prepared.allowed, from_folder=prepared.own_card is not None)
+    warnings += list(prepared.allowed.notes)[noted:]
     new = tuple(warning for warning in warnings if warning not in prepared.notes)
     return replace(
         prepared,
@@ -140,7 +148,7 @@ def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> P
     )
 
 
-def _base_model(card: str) -> str | None:
+def base_named_in(card: str) -> str | None:
     """The base that the card names, which the other files name then too."""
     named = parse(split(card)[0] or "").get("base_model")
     return named if isinstance(named, str) else None
@@ -161,32 +169,3 @@ def _card(request: Request, artifact: Artifact, recipe: Recipe | None, existing:
     # Before the account is known a name without a namespace stands for any.
     repo_id = request.repo_id if "/" in request.repo_id else f"OWNER/{request.repo_id}"
     return make_card(artifact, recipe, repo_id, license=request.license, public=request.public, existing=existing)
-
-
-def describe(prepared: Prepared) -> Iterator[str]:
-    """What the folder is, as one line, and what the user should know."""
-    artifact = prepared.artifact
-    what = f"a {artifact.peft_type} adapter" if artifact.kind == "adapter" else "a model"
-    named = _base_model(prepared.card)
-    base = f", trained from {named}" if named else ""
-    count = len(artifact.checkpoints)
-    more = f"; {count} checkpoint{'s'[: count != 1]} beside it" if count else ""
-    yield f"{artifact.folder}: {what}{base}{more}"
-    for note in prepared.notes:
-        yield f"note: {note}"
-
-
-def listing(prepared: Prepared) -> Iterator[str]:
-    """What would go up, with sizes, and what would not, with the reason."""
-    width = max((len(upload.remote) for upload in prepared.uploads), default=0)
-    for upload in prepared.uploads:
-        made = "  (made here)" if upload.local is None else "  (paths replaced)" if upload.content is not None else ""
-        yield f"  {upload.remote:{width}}  {upload.size:>15,} bytes{made}"
-    yield f"{len(prepared.uploads)} files, {prepared.collection.size:,} bytes"
-    for name, files in prepared.checkpoints.items():
-        yield f"as the branch {name}: {len(files.uploads)} files, {files.size:,} bytes"
-    if prepared.collection.left_out:
-        yield "stay here:"
-    for out in prepared.collection.left_out:
-        pushed = out.path.rstrip("/") in prepared.checkpoints
-        yield f"  {out.path}: {'goes up as a branch of its own' if pushed else out.why}"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WrongUsage
-from ..secret_text import SHAPES
+from ..secret_text import BEGIN, SHAPES
 
-_TOKEN = re.compile("|".join(SHAPES.values()))
+_TOKEN = re.compile(f"{BEGIN}(?:{'|'.join(SHAPES.values())})")
 #: Git's rules for names, as far as anyone would break them by accident.
 _REF = re.compile(r"(?!/)(?!.*(?:\.\.|//|@\{|\.lock$|/$|\.$))[^\s~^:?*\[\\\x00-\x1f]+")
 
@@ -29,6 +29,7 @@ class Request:
         checkpoints: also publish each ``checkpoint-N`` as a branch of that name.
         dry_run: only say what would go up.
         card_only: upload the card and nothing else.
+        allow: places that the search for secrets and local paths found, and that are harmless: ``FILE:LINE``.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Request:
     checkpoints: bool = False
     dry_run: bool = False
     card_only: bool = False
+    allow: tuple[str, ...] = ()
 
 
 def check_request(request: Request) -> None:
@@ -57,13 +59,40 @@ def check_request(request: Request) -> None:
 
     try:
         validate_repo_id(request.repo_id)
-    except HFValidationError as error:
-        raise WrongUsage(f"REPO_ID: {str(error).splitlines()[0]}") from None
+    except HFValidationError:
+        raise WrongUsage(
+            f"REPO_ID: {request.repo_id!r} cannot be a repository on the Hub: NAME or OWNER/NAME, of letters A to Z, "
+            "digits and single - _ . (not first or last), 96 at most",
+            hint=_likely(request.repo_id),
+        ) from None
     for option, name in (("--revision", request.revision), ("--tag", request.tag)):
         if name is not None and not _REF.fullmatch(name):
-            raise WrongUsage(f"{option}: {name!r} is no name that Git takes")
+            raise WrongUsage(
+                f"{option}: {name!r} is no name that Git takes",
+                hint=f"for example {option} {'v1.0' if option == '--tag' else 'experiment'}",
+            )
     if request.card_only and request.checkpoints:
         raise WrongUsage("--card-only uploads the card alone; leave --checkpoints out")
+    if request.card_only and request.tag:
+        raise WrongUsage(
+            "--card-only verifies the card alone, and a tag names what was verified; leave one of them out"
+        )
+
+
+def _likely(repo_id: str) -> str | None:
+    """The id that was probably meant, of an address or a name with other characters."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    parts = re.sub(r"^https?://[^/]+/", "", repo_id.strip()).split("/")[:2]
+    name = "/".join(
+        re.sub(r"[-.]{2,}", "-", re.sub(r"[^\w.-]+", "-", part, flags=re.ASCII)).strip("-.") for part in parts
+    )
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return None
+    return f"did you mean {name}?"
 
 
 def is_token(word: str) -> bool:

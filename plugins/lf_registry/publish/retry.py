@@ -51,12 +51,19 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **options: An
             last = TRIES if cause.connected else _TRIES_TO_CONNECT
             if attempt >= last:
                 raise UserError(
-                    f"{what}: {cause.text}, {attempt} times in a row; what was uploaded stays there", hint=GO_ON
+                    f"{what}: {cause.text}, {attempt} times in a row; what was uploaded stays there",
+                    hint=GO_ON if cause.connected else f"see that {_endpoint()} can be reached from here; then {GO_ON}",
                 ) from None
             wait = cause.wait if cause.wait is not None else backoff(attempt)
             print(f"{what}: {cause.text}; waiting {wait:.0f} s (try {attempt} of {last})", file=sys.stderr, flush=True)
             time.sleep(wait)
     raise AssertionError("unreachable")
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
 
 
 class Passing:

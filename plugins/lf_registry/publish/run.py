@@ -12,11 +12,12 @@ from ..errors import UserError
 from .account import check_rights, find_token, full_id, read_account
 from .collect import CARD
 from .failures import explained
-from .prepare import Prepared, describe, listing, prepare, with_card
+from .prepare import Prepared, prepare, with_card
 from .remote import remote_files
 from .repository import Repository, make_branch, make_public, make_tag, open_repository, tagged
 from .request import Request, check_request
 from .upload import Sent, send, show_progress
+from .words import describe, files, listing
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -40,10 +41,12 @@ def publish(request: Request) -> Iterator[str]:
     check_request(request)
     if not request.dry_run:
         _check_online()
+    yield f"checking {request.folder}"  # large weights are read for a minute or two before the next line
     prepared = _prepare_dry(request) if request.dry_run else prepare(request)
     yield from describe(prepared)
     if request.dry_run:
         yield from [prepared.card] if request.card_only else listing(prepared)
+        yield from (f"note: {note}" for note in prepared.allowed.unused())
         yield "nothing was uploaded (--dry-run)"
         return
     with explained(request.repo_id):
@@ -62,10 +65,16 @@ def _publish(request: Request, prepared: Prepared) -> Iterator[str]:
     repository = open_repository(api, repo_id, public=request.public)
     if repository.created:
         yield f"made {repo_id}, private"
+    if request.card_only and request.public and repository.private:
+        raise UserError(
+            f"{repo_id}: is private, and stays so: --card-only verifies the card alone, not what would be shown",
+            hint="leave --card-only out, and all of it is verified and made public; or leave --public out",
+        )
     make_branch(api, repo_id, request.revision)
     before = prepared
     prepared = _with_remote_card(api, repo_id, request, prepared)
     yield from (f"note: {note}" for note in prepared.notes if note not in before.notes)
+    yield from (f"note: {note}" for note in prepared.allowed.unused())
     uploads = [upload for upload in prepared.uploads if upload.remote == CARD or not request.card_only]
     message = f"Upload {'the card' if request.card_only else prepared.artifact.kind} with lf-registry"
     known = tagged(api, repo_id, request.tag) if request.tag else None
@@ -129,20 +138,21 @@ def _with_remote_card(api: HfApi, repo_id: str, request: Request, prepared: Prep
 
 def _sent_lines(sent: Sent, count: int) -> Iterator[str]:
     if sent.sent:
-        yield f"uploaded {len(sent.sent)} files, {sent.bytes:,} bytes; {len(sent.known)} were there already"
+        known = f"; {files(len(sent.known))} of the folder {'was' if len(sent.known) == 1 else 'were'} there already"
+        yield f"uploaded {files(len(sent.sent))}, {sent.bytes:,} bytes" + (known if sent.known else "")
     else:
-        yield f"all {count} files were there already"
+        yield f"all {count} files were there already" if count > 1 else "the file was there already"
     if sent.removed:
         yield f"removed from this revision, because the folder does not have them: {', '.join(sent.removed)}"
-    yield f"verified: size and hash of {count} files on the Hub, commit {sent.commit[:8]}"
+    yield f"verified: size and hash of {files(count)} on the Hub, commit {sent.commit[:8]}"
 
 
 def _checkpoints(api: HfApi, repo_id: str, prepared: Prepared) -> Iterator[str]:
     """Each checkpoint as a branch with its name, so that a loader can ask for ``revision="checkpoint-30"``."""
-    for name, files in prepared.checkpoints.items():
+    for name, branch in prepared.checkpoints.items():
         make_branch(api, repo_id, name)
-        sent = send(api, repo_id, files.uploads, revision=name, message=f"Upload {name} with lf-registry")
-        yield f"{name}: {len(sent.sent)} files uploaded, {len(files.uploads)} verified; revision={name!r}"
+        sent = send(api, repo_id, branch.uploads, revision=name, message=f"Upload {name} with lf-registry")
+        yield f"{name}: {files(len(sent.sent))} uploaded, {len(branch.uploads)} verified; revision={name!r}"
 
 
 def _finish(api: HfApi, request: Request, repository: Repository, sent: Sent) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ _VOCABULARIES = (
 )
 #: Files in which a value may stand without quotes.
 _BARE = ("", ".yaml", ".yml", ".env", ".ini", ".cfg", ".toml", ".txt", ".sh", ".properties")
+#: The part of a leak in a file's name.
+NAME = "its name"
+#: Kinds that are guessed: such a thing may be harmless.
+_DOUBTFUL = (LOCAL_PATH, "a random text", "a secret by its name", "a Weights & Biases key (or a commit")
 #: How many findings of one file an error lists.
 _MOST = 10
 
@@ -59,11 +64,22 @@ class Leak:
     @property
     def where(self) -> str:
         """The place as a person looks it up."""
-        file = str(self.local) if self.local is not None else f"{self.file} (made from the recipe or the card)"
+        made = self.local is None and self.part != NAME
+        file = str(self.local or self.file) + (" (made from the recipe or the card)" if made else "")
         columns = f", columns {self.first} to {self.last}" if self.first else ""
         return hide_in_text(
             f"{file}, {self.part}" if self.part else f"{file}, line {self.line}{columns}" if self.line else file
         )
+
+    @property
+    def key(self) -> str:
+        """The place as ``--allow`` names it: ``FILE:LINE``, or ``FILE:PART`` where there are no lines."""
+        return hide_in_text(f"{self.file}:{self.line or self.part}" if self.line or self.part else self.file)
+
+    @property
+    def can_be_allowed(self) -> bool:
+        """Whether a person may know better: what it looks like is not a token of a known kind."""
+        return self.kind.startswith(_DOUBTFUL)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.kind}"
@@ -90,7 +106,7 @@ def scan(uploads: Sequence[Upload]) -> list[Leak]:
 def _scan_file(upload: Upload, private: Private) -> Iterator[Leak]:
     name = upload.remote.encode()
     for _, _, kind in secrets_in(name):
-        yield Leak(hide_in_text(upload.remote), 0, 0, 0, kind, "its name")
+        yield Leak(hide_in_text(upload.remote), 0, 0, 0, kind, NAME)
     base = upload.remote.rpartition("/")[2]
     suffix = Path(base).suffix.lower()
     vocabulary = base in _VOCABULARIES or suffix == ".tiktoken"
@@ -152,7 +168,12 @@ def refuse_leaks(leaks: Sequence[Leak]) -> None:
         problems += [f"{leak}; {_advice(leak)}" for leak in here[:_MOST]]
         if len(here) > _MOST:
             problems.append(f"{hide_in_text(file)}: and {len(here) - _MOST} more places in this file")
-    raise UserError(problems, hint="correct these files, then run the same command again; nothing was uploaded")
+    hint = "correct these files, then run the same command again; nothing was uploaded"
+    doubtful = list(dict.fromkeys(leak.key for leak in leaks if leak.can_be_allowed))
+    if doubtful:
+        words = " ".join(f"--allow {shlex.quote(key)}" for key in doubtful[:_MOST])
+        hint += f". What is harmless can go up as it is: {words}"
+    raise UserError(problems, hint=hint)
 
 
 def _advice(leak: Leak) -> str:

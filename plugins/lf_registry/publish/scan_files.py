@@ -19,6 +19,9 @@ WINDOW, OVERLAP = 16 << 20, 1 << 14
 _PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", *(b"\x80" + bytes([n]) for n in range(2, 6)))
 _WIDE = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"))
 _MARKS = (*_WIDE, (codecs.BOM_UTF16_BE, "utf-16"))
+#: Bytes that no text has, and the files with pieces of words that may have them.
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_ANY_BYTES = (".model", "vocab.txt")
 _ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
@@ -56,7 +59,7 @@ def blocks(upload: Upload) -> Iterator[Block]:
     """The pieces of a file that goes up.
 
     Raises:
-        CannotSearch: the content is packed, or an image is broken.
+        CannotSearch: the content is packed or no text, or an image is broken.
         BadTensorFile: a safetensors file is.
     """
     if upload.remote.endswith(".safetensors") and upload.local is not None:
@@ -77,6 +80,8 @@ def blocks(upload: Upload) -> Iterator[Block]:
         text = io.BytesIO(stream.read().decode(encoding, "replace").encode()) if encoding else stream
         for block in _windows(text):
             yield replace(block, image=image)
+            if not image and not upload.remote.endswith(_ANY_BYTES) and _CONTROL.search(block.data):
+                raise CannotSearch("it holds bytes that no UTF-8 text has")
             if b"\\u00" in block.data or b"\\/" in block.data:
                 yield replace(block, data=_unescaped(block.data), fresh=0, until=None, exact=False)
 

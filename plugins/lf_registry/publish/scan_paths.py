@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .scan_secrets import Hit
+from .scan_shapes import Hit
 
 KIND = "a path of this machine"
 #: Folders at the root of a machine that hold people's files; `home` alone is also a word of every vocabulary.
 _ROOTS = (
     *("root", "home", "Users", "Volumes", "workspace", "tmp", "mnt", "nfs", "raid", "scratch", "lustre", "gpfs"),
+    *("data", "data1", "data2", "ssd", "hdd", "nas", "srv", "storage"),
     *("private/var", "var/folders", "runpod-volume", "content/drive", "kaggle/working", "kaggle/input", "opt/ml"),
 )
 #: What stands before a path as a text begins it: not a web address, a relative path or another word.

@@ -6,32 +6,9 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from ..secret_text import SHAPES, URL_PASSWORD
+from ..secret_text import URL_PASSWORD
+from .scan_shapes import Hit, in_base64, shaped
 
-#: (first byte, byte after the last, kind), in the block that was searched.
-Hit = tuple[int, int, str]
-
-#: A text that every secret of the kind has in it. Searching for it costs a hundredth of the pattern.
-_ANCHORS = {
-    "a Hugging Face token": (b"hf_", b"api_org_"),
-    "a GitHub token": (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
-    "a GitLab token": (b"glpat-",),
-    "an AWS key": (b"AKIA", b"ASIA"),
-    "an OpenAI or Anthropic key": (b"sk-",),
-    "a Google key": (b"AIza", b"GOCSPX-", b"ya29."),
-    "a Slack token": (b"xox", b"hooks.slack.com"),
-    "a Weights & Biases key": (b"wandb_v",),
-    "a RunPod key": (b"rpa_",),
-    "a Groq, xAI or Replicate key": (b"gsk_", b"xai-", b"r8_"),
-    "a package registry's token": (b"pypi-", b"npm_"),
-    "a Stripe key": (b"k_live_",),
-    "a Discord webhook": (b"/api/webhooks/",),
-    "a Telegram bot's token": (b":AA",),
-    "a signed web token (JWT)": (b".eyJ",),
-    "a private key": (b"PRIVATE KEY",),
-}
-assert _ANCHORS.keys() == SHAPES.keys(), "a shape without an anchor would never be searched for"
-_SHAPES = {kind: re.compile(rf"(?<![A-Za-z0-9])(?:{shape})".encode()) for kind, shape in SHAPES.items()}
 _URL_PASSWORD = re.compile(URL_PASSWORD.encode())
 _AUTHORIZATION = re.compile(
     rb"[Bb]earer +[\w.~+/=-]{20,}|uthorization\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?Basic +[\w+/=]{12,}"
@@ -91,9 +68,7 @@ def secrets_in(
         vocabulary: the file lists pieces of words, so what is only random counts less.
         shapes_only: search for known shapes alone, as in the bytes of an image.
     """
-    for kind, anchors in _ANCHORS.items():
-        if any(anchor in data for anchor in anchors):
-            yield from ((match.start(), match.end(), kind) for match in _SHAPES[kind].finditer(data))
+    yield from shaped(data)
     if b"://" in data and b"@" in data:
         for match in _URL_PASSWORD.finditer(data):
             if not _NOT_FILLED_IN.match(match.group().partition(b":")[2]):
@@ -104,6 +79,7 @@ def secrets_in(
                 yield match.start(), match.end(), "an authorization header"
     if not shapes_only:
         yield from _named(data, settings, bare_values)
+        yield from in_base64(data)
         yield from _random(data, vocabulary)
 
 

@@ -16,6 +16,7 @@ from .artifact import Upload
 from .failures import said, status_of
 from .remote import Remote, differences, is_same, remote_files
 from .retry import backoff, call
+from .stamps import refuse_changed, stamps_of
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -74,8 +75,9 @@ def send(
     Raises:
         UserError: the Hub could not be reached for long, refused the upload, or holds something else afterwards.
     """
-    stamps = {upload.remote: _stamp(upload) for upload in uploads}
+    stamps = stamps_of(uploads)
     operations = _operations(uploads)
+    refuse_changed(uploads, stamps)
     if tagged is not None and (wrong := differences(operations, dict(tagged))):
         raise UserError(
             [f"the tag names an earlier commit, which holds something else: {line}" for line in wrong],
@@ -96,7 +98,7 @@ def send(
         try:
             _preupload(api, repo_id, todo, revision)
         finally:
-            _refuse_changed(uploads, stamps)  # also when that is why the upload failed
+            refuse_changed(uploads, stamps)  # also when that is why the upload failed
         made = _commit(api, repo_id, todo, removed, revision, message, head)
         if made is not None:
             commit = made
@@ -108,7 +110,7 @@ def send(
             f"{repo_id}: someone else commits to it all the time; {_MEETINGS} tries met another commit",
             hint="run the same command again when the others have finished",
         )
-    _refuse_changed(uploads, stamps)
+    refuse_changed(uploads, stamps)
     wrong = differences(operations, remote_files(api, repo_id, commit))
     if wrong:
         raise UserError(wrong, hint="run the same command again; did someone else publish there at the same time?")
@@ -142,25 +144,6 @@ def _again(operation: CommitOperationAdd) -> CommitOperationAdd:
     new = CommitOperationAdd(path_in_repo=operation.path_in_repo, path_or_fileobj=operation.path_or_fileobj)
     new.upload_info = operation.upload_info  # the hash is known
     return new
-
-
-def _stamp(upload: Upload) -> tuple[int, int] | None:
-    if upload.content is not None or upload.local is None:
-        return None
-    try:
-        state = upload.local.stat()
-    except FileNotFoundError:
-        return None
-    return state.st_size, state.st_mtime_ns
-
-
-def _refuse_changed(uploads: Sequence[Upload], stamps: Mapping[str, tuple[int, int] | None]) -> None:
-    changed = [upload.remote for upload in uploads if _stamp(upload) != stamps[upload.remote]]
-    if changed:
-        raise UserError(
-            f"{', '.join(changed)}: changed while it was uploaded, so nobody knows what the Hub has",
-            hint="run the same command again when nothing writes to the folder",
-        )
 
 
 def _leftovers(before: Mapping[str, Remote], uploads: Sequence[Upload]) -> list[str]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...templates import load_templates
 from ..artifact import Artifact
 from .data import Dataset
 from .licenses import License
+from .samples import CUT, read_samples, read_summary
 from .sections import ORDER
 from .training import Training
 from .usage import Usage
-
-#: Before and after samples: a line is ``{"prompt": ..., "before": ..., "after": ...}``.
-SAMPLES_FILE = "answers.jsonl"
-_MOST_SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -84,11 +81,7 @@ def sections(content: Content) -> dict[str, str]:
 def _values(content: Content) -> dict[str, Any]:
     artifact, usage = content.artifact, content.usage
     repo = content.repo_id
-    adapter = artifact.facts.get("adapter_config", {})
-    lora = artifact.peft_type == "LORA"
-    method = (
-        ("DoRA" if adapter.get("use_dora") else "LoRA") if lora else str(artifact.peft_type or "").replace("_", " ")
-    )
+    samples, summary = read_samples(artifact.folder), read_summary(artifact.folder)
     examples = [dataset.rows for dataset in content.datasets if dataset.use == "training"]
     saved = content.persona.strip().splitlines()[:1]
     terms = content.license.terms
@@ -98,11 +91,14 @@ def _values(content: Content) -> dict[str, Any]:
         "name": content.name,
         "base": content.base,
         "merged": "merge_report" in artifact.facts,
-        "method_name": f"A {method} adapter" if method else "An adapter",
-        "mergeable": lora,
+        "noun": artifact.noun[0].upper() + artifact.noun[1:],
+        "mergeable": artifact.peft_type == "LORA",
         "persona": content.persona,
         "persona_saved": bool(saved) and saved[0] in usage.chat_template.replace("\\'", "'").replace('\\"', '"'),
-        "samples": read_samples(artifact.folder),
+        "samples": samples,
+        "cut": any(text.endswith(CUT) for sample in samples for text in sample.values()),
+        "summary": summary,
+        "needs": _needs(content),
         "usage": usage,
         "tokenizer_repo": repo if usage.tokenizer or artifact.kind == "model" else content.base,
         "served": content.name if artifact.kind == "adapter" else repo,
@@ -120,23 +116,13 @@ def _values(content: Content) -> dict[str, Any]:
     }
 
 
-def read_samples(folder: Path) -> list[dict[str, str]]:
-    """The first three before/after samples in a folder; lines of another shape are passed over."""
-    try:
-        lines = (folder / SAMPLES_FILE).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-    found = []
-    for line in lines:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("prompt", "before", "after")):
-            found.append({key: value[key] for key in ("prompt", "before", "after")})
-        if len(found) == _MOST_SAMPLES:
-            break
-    return found
+def _needs(content: Content) -> str:
+    """What must be there before the recipe runs again, with its verb."""
+    file = content.training.rows.get("DeepSpeed")
+    needs = ["the data", *([file] if file else [])]
+    if content.template in load_templates():
+        needs.append(f"the chat template `{content.template}` of `lf-registry`")
+    return f"{' and '.join([', '.join(needs[:-1]), needs[-1]])} are" if needs[1:] else "the data is"
 
 
 def _safe(text: str) -> str:
@@ -144,12 +130,17 @@ def _safe(text: str) -> str:
     return text.replace("<!--", "&lt;!--")
 
 
+def _plain(text: str) -> str:
+    """Text in which a tag is shown and not followed."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
+
+
 def _quote(text: str) -> str:
-    return "\n".join(f"> {line}".rstrip() for line in _safe(text).strip().splitlines()) or "> (nothing)"
+    return "\n".join(f"> {line}".rstrip() for line in _plain(text).strip().splitlines()) or "> (nothing)"
 
 
 def _inline(text: str) -> str:
-    return " ".join(_safe(text).split())
+    return " ".join(_plain(text).split())
 
 
 def _cell(text: str) -> str:

@@ -117,16 +117,16 @@ def _learning_rate(recipe: dict[str, Any]) -> str:
 
 
 def _batch(state: dict[str, Any], results: dict[str, Any], recipe: dict[str, Any]) -> str:
-    """Batch size a device, accumulation, and the number of devices as samples and steps give it.
+    """Batch size per device, accumulation, and the number of devices as samples and steps give it.
 
-    devices = samples seen / (optimizer steps x batch a device x accumulation), samples = train_samples_per_second x
+    devices = samples seen / (optimizer steps x batch per device x accumulation), samples = train_samples_per_second x
     train_runtime (both from the Trainer). The last, smaller batch of an epoch makes it a little less than whole.
     """
     each = state.get("train_batch_size") or recipe.get("per_device_train_batch_size")
     steps, many = state.get("global_step"), recipe.get("gradient_accumulation_steps")
     if not isinstance(each, int) or not isinstance(many, int):
         return ""
-    text = f"{each} a device, {many} accumulated"
+    text = f"{each} per device, {many} accumulation step{'s'[: many != 1]}"
     speed, seconds = results.get("train_samples_per_second"), results.get("train_runtime")
     if isinstance(speed, int | float) and isinstance(seconds, int | float) and isinstance(steps, int) and steps:
         devices = speed * seconds / (steps * each * many)

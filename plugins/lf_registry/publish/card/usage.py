@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..artifact import Artifact
+from ..complete import has_tokenizer
 
 #: Ranks that vLLM's ``--max-lora-rank`` takes (its ``LoRAConfig``).
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -22,7 +23,7 @@ class Usage:
         chat_template: the Jinja text that is saved with it; empty when there is none.
         stops: the tokens that end an answer, as text; the tokenizer's EOS first.
         generation_stops: whether ``generation_config.json`` names them, so that ``generate`` knows them by itself.
-        tokenizer: whether the folder has one; otherwise the base model's is used.
+        tokenizer: whether the folder has one; otherwise the base model's is used, with its chat template.
         modelfile: whether there is an Ollama Modelfile.
         remote_code: loading it needs ``trust_remote_code=True``.
         resized: the tokenizer has more tokens than the base model, so its embeddings grew.
@@ -38,17 +39,23 @@ class Usage:
     resized: bool
     vllm_rank: int | None
 
+    @property
+    def chats(self) -> bool:
+        """Whether it is spoken to in messages; of a base model's own tokenizer that is taken for granted."""
+        return bool(self.chat_template) or not self.tokenizer
+
 
 def usage_of(artifact: Artifact, recipe: dict[str, Any]) -> Usage:
     """Read how a folder's model is used."""
     folder = artifact.folder
     tokenizer = _read(folder / "tokenizer_config.json")
+    own = artifact.kind == "model" or (has_tokenizer(folder) and bool(tokenizer))
     config = artifact.facts.get("config") or _read(folder / "config.json")
     return Usage(
-        _chat_template(folder, tokenizer),
-        _stops(folder, tokenizer),
+        _chat_template(folder, tokenizer) if own else "",
+        _stops(folder, tokenizer) if own else (),
         artifact.kind == "model" and _read(folder / "generation_config.json").get("eos_token_id") is not None,
-        (folder / "tokenizer_config.json").is_file(),
+        own,
         (folder / "Modelfile").is_file(),
         bool(config.get("auto_map") or recipe.get("trust_remote_code")),
         any(
