@@ -5,8 +5,8 @@ Two rules, the same everywhere:
 - White space at the edges is removed, as Llama 3's own chat template does: a newline at the start of an answer would
   merge with the newlines of the header in front of it, so that training (which tokenizes prompt and answer apart) and
   serving (which tokenizes the whole) would see different tokens.
-- Text that looks like a control token (``<|eot_id|>``, ``<|question|>``, ``### 답변:``) gets a space after its second character, so
-  that nobody can end a turn or forge one from inside a message. Content is data, never control.
+- Text that looks like a control token (``<|eot_id|>``, ``<|question|>``, ``### 답변:``) gets a space after its second
+  character, so that nobody can end a turn or forge one from inside a message. Content is data, never control.
 """
 
 from __future__ import annotations
