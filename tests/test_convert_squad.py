@@ -93,8 +93,11 @@ def test_a_file_that_is_not_squad(project, text, message):
 
 
 def test_a_flat_file_of_questions_and_contexts(run):
-    _, rows = run([{"question": "언제?", "context": PASSAGE, "answer": "3월 2일"}])
-    assert rows == [{"instruction": f"언제?\n{PASSAGE}", "output": "3월 2일"}]
+    row = {"question": "언제?", "context": PASSAGE, "answer": "3월 2일"}
+    report, rows = run([row | {"title": "요금"}])
+    assert rows == [row] and report.unused == ["title"]
+    with pytest.raises(UserError, match="example 1: the context is empty"):
+        run([row | {"context": " "}], overwrite=True)
 
 
 def test_the_template_sees_question_and_passage_apart(run, llama3):

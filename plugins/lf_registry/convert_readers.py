@@ -180,7 +180,7 @@ def map_columns(names: list[str], columns: dict[str, str]) -> dict[str, str]:
     if prompt == "instruction" and "input" in names:
         mapping["query"] = "input"
     if prompt == "question" and "context" in names:
-        mapping["query"] = "context"
+        mapping["context"] = "context"
     return _once(names, mapping | ({"system": "system"} if "system" in names else {}))
 
 
