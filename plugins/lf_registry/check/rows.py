@@ -18,8 +18,8 @@ from .texts import text_problems
 _PLACE_HOLDER = re.compile(r"\{\{\s*(?:name|author)\s*\}\}")
 #: What else makes two rows different when their messages are the same.
 _CONTEXT = ("_system", "_tools", "_images", "_videos", "_audios")
-#: A `query` column with so many letters is a passage. Several questions on one passage are no repetition, so rows on the
-#: same passage are compared by question and answer alone, and with rows on another passage not at all.
+#: A `query` column with so many characters is a passage. Several questions on one passage are no repetition, so rows on
+#: the same passage are compared by question and answer alone, and with rows on another passage not at all.
 _PASSAGE = 100
 
 
