@@ -15,24 +15,30 @@ from lf_registry.dataset_info import read_dataset_info
 INFO = read_dataset_info(ROOT)
 MARKER = re.compile(r"<\|[^|]*\|>|\ufffd")
 LEAST = {"ironman": 250, "ironman_eval": 40, "kanana_qa": 200, "kanana_qa_eval": 30}
+#: Conversations; the question answering and the prices have tests of their own (test_datasets_qa_price.py).
+CHATS = list(LEAST)
 
 
 def rows(name: str) -> list[list[dict[str, str]]]:
     """A dataset as conversations."""
     loaded = json.loads((ROOT / INFO[name]["file_name"]).read_text(encoding="utf-8"))
+    columns = INFO[name]["columns"]
     return [
         row.get("messages")
-        or [{"role": "user", "content": row["instruction"]}, {"role": "assistant", "content": row["output"]}]
+        or [
+            {"role": "user", "content": row[columns["prompt"]]},
+            {"role": "assistant", "content": row[columns["response"]]},
+        ]
         for row in loaded
     ]
 
 
 def pairs() -> list[tuple[str, str]]:
     """Each dataset with itself, and each held-out set with its training set."""
-    return [(name, name) for name in INFO] + [(name, f"{name}_eval") for name in INFO if f"{name}_eval" in INFO]
+    return [(name, name) for name in CHATS] + [(name, f"{name}_eval") for name in CHATS if f"{name}_eval" in CHATS]
 
 
-@pytest.mark.parametrize("name", INFO)
+@pytest.mark.parametrize("name", CHATS)
 def test_every_row_is_a_conversation_of_korean_text(name):
     for number, messages in enumerate(rows(name), 1):
         roles = [message["role"] for message in messages]
@@ -50,7 +56,8 @@ def test_files_are_utf8_readable_json(name):
     raw = (ROOT / INFO[name]["file_name"]).read_bytes()
     text = raw.decode("utf-8")
     assert text == json.dumps(json.loads(text), ensure_ascii=False, indent=2) + "\n"
-    assert set(json.loads(text)[0]) <= {"messages", "instruction", "output", "system"}
+    (columns,) = {tuple(row) for row in json.loads(text)}
+    assert set(columns) == set(INFO[name]["columns"].values()), "every column is mapped, so every one is seen"
 
 
 @pytest.mark.parametrize("name", LEAST)
@@ -106,7 +113,7 @@ def test_the_near_duplicate_check_sees_a_near_duplicate():
     assert not similar(["파이썬에서 리스트를 뒤집는 방법은?"], ["자바에서 문자열을 비교하려면?"], False, 0.6)
 
 
-@pytest.mark.parametrize("name", INFO)
+@pytest.mark.parametrize("name", CHATS)
 def test_answers_do_not_all_begin_alike(name):
     openings = Counter(m["content"][:6] for messages in rows(name) for m in messages if m["role"] == "assistant")
     opening, count = openings.most_common(1)[0]

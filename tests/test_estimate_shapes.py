@@ -154,13 +154,12 @@ def test_freeze_trains_what_llamafactory_leaves_open(values):
     assert read_trainable(read_shape(config, "small"), setup).parameters == real
 
 
-def test_models_of_the_web_ui_are_bundled_but_for_two():
+def test_models_of_the_web_ui_are_bundled_but_for_one_family():
     """The shapes of these two could not be confirmed from public sources; the Hub's config.json is taken instead."""
     missing = {model.path for model in load_models().values()} - set(bundled_models())
     assert missing == {
         "kakaocorp/kanana-1.5-15.7b-a3b-base",
         "kakaocorp/kanana-1.5-15.7b-a3b-instruct",
-        "x2bee/POLAR-14B-v0.2",
     }
 
 

@@ -97,7 +97,7 @@ def test_stop_tokens_and_persona(name, request):
     assert made.get("SYSTEM", "") == template.default_system
 
 
-@pytest.mark.parametrize("name", ["kanana_qa", "llama3-ironman"])
+@pytest.mark.parametrize("name", ["kanana_qa", "llama3-ironman", "inha_qa"])
 def test_golden(name, request):
     template, tokenizer = tokenizer_of(name, request)
     compare(GOLDEN / f"modelfile.{name}", template.get_ollama_modelfile(tokenizer))
@@ -115,7 +115,8 @@ def test_braces_in_a_format_are_text(go):
 def test_tool_results_have_a_place_only_where_the_format_has_one(request):
     for name in load_templates():
         template, tokenizer = tokenizer_of(name, request)
-        assert ('eq .Role "tool"' in template.get_ollama_modelfile(tokenizer)) == (name != "kanana_qa")
+        own = load_templates()[name].own_format
+        assert ('eq .Role "tool"' in template.get_ollama_modelfile(tokenizer)) == (own is None)
 
 
 def test_an_unknown_eos_is_an_error():

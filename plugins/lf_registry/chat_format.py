@@ -72,6 +72,7 @@ class ChatFormat:
         tool_format: the name of LLaMA-Factory's tool format, where ``jinja.py`` knows it.
         stop_words: tokens that end an answer, besides the tokenizer's EOS.
         replace_eos: whether the first stop word becomes the tokenizer's EOS.
+        query: what a user message's first newline becomes; empty where it stays a newline.
     """
 
     prefix: str
@@ -85,6 +86,7 @@ class ChatFormat:
     tool_format: str | None = None
     stop_words: list[str] = field(default_factory=list)
     replace_eos: bool = False
+    query: str = ""
 
 
 def split_generation_prompt(tail: str, assistant_tail: str) -> tuple[str, str]:
@@ -116,6 +118,7 @@ def chat_format(
     tool_format: str | None = None,
     stop_words: Iterable[str] = (),
     replace_eos: bool = False,
+    query: str = "",
 ) -> ChatFormat:
     """Build a ``ChatFormat`` from LLaMA-Factory's slots.
 
@@ -147,4 +150,5 @@ def chat_format(
         tool_format=tool_format,
         stop_words=list(stop_words),
         replace_eos=replace_eos,
+        query=query,
     )

@@ -116,7 +116,7 @@ def convert(
     source: Annotated[Path, typer.Argument(help="The file to read.")],
     name: Annotated[str, typer.Option(help="The dataset's name in a recipe.")],
     format: Annotated[
-        str | None, typer.Option(help="marker, delimited, csv, tsv, json or jsonl; recognized when left out.")
+        str | None, typer.Option(help="marker, delimited, csv, tsv, json, jsonl or squad; recognized when left out.")
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Which column is what: prompt=Q,response=A[,query=,system=].")
@@ -135,7 +135,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset of this name.")] = False,
     root: Annotated[Path, typer.Option(help="The folder of dataset_info.json.", file_okay=False)] = Path(),
 ) -> None:
-    """Convert marked text, delimited lines, CSV, TSV, JSON or JSONL to a dataset that recipes can name."""
+    """Convert marked text, delimited lines, CSV, TSV, JSON, JSONL or SQuAD to a dataset that recipes can name."""
     from .convert import convert as run
     from .convert_options import ReadOptions, parse_columns
     from .convert_report import report_lines

@@ -8,8 +8,9 @@ from typing import Any
 
 from .convert_options import ReadOptions
 from .convert_readers import READERS, Row, guess_format
-from .convert_report import Report
-from .dataset_info import FILE_NAME, MESSAGES_ENTRY, add_entry, read_dataset_info
+from .convert_report import Report, unit_of
+from .convert_squad import read_squad
+from .dataset_info import FILE_NAME, MESSAGES_ENTRY, QUESTION_CONTEXT_ENTRY, add_entry, read_dataset_info
 from .errors import UserError, WrongUsage, did_you_mean
 from .files import json_text, write_atomically
 from .template_spec import NAME, NAME_RULE
@@ -36,7 +37,7 @@ def convert(
         source: the file to read.
         name: the dataset's name in a recipe.
         root: the folder of ``dataset_info.json`` (made when missing).
-        format: one of ``READERS``; guessed from the file when not given.
+        format: one of ``READERS``, or ``squad``; guessed from the file when not given.
         options: markers, delimiter and columns.
         encoding: of the source; recognized when not given.
         skip_bad: leave out examples that cannot be used instead of stopping.
@@ -48,8 +49,9 @@ def convert(
     options = options or ReadOptions()
     if not NAME.fullmatch(name):
         raise WrongUsage(f"--name: {name!r} {NAME_RULE}")
-    if format is not None and format not in READERS:
-        raise WrongUsage(f"--format: {format!r} is unknown; {did_you_mean(format, READERS, kind='formats')}")
+    readers = READERS | {"squad": read_squad}
+    if format is not None and format not in readers:
+        raise WrongUsage(f"--format: {format!r} is unknown; {did_you_mean(format, readers, kind='formats')}")
     target = root / "datasets" / f"{name}.json"
     info = read_dataset_info(root) if (root / FILE_NAME).is_file() else {}
     if not overwrite and (name in info or target.exists()):
@@ -62,7 +64,7 @@ def convert(
     used_format = format or guess_format(source.suffix, text, options)
     report = Report(target, used_format, used_encoding)
     try:
-        rows = list(READERS[used_format](text, options))
+        rows = list(readers[used_format](text, options))
     except UserError as error:
         raise UserError([f"{source}: {problem}" for problem in error.problems], hint=error.hint) from None
     examples = []
@@ -82,7 +84,7 @@ def convert(
 
 
 def _refuse(report: Report, source: Path, any_left: bool, skip_bad: bool) -> None:
-    unit = "example" if report.format == "json" else "line"
+    unit = unit_of(report)
     problems = [f"{source}, {unit} {line}: {why}" for line, why in report.skipped]
     if problems and not skip_bad:
         shown = problems[:20] + ([f"... and {len(problems) - 20} more"] if len(problems) > 20 else [])
@@ -91,13 +93,17 @@ def _refuse(report: Report, source: Path, any_left: bool, skip_bad: bool) -> Non
         raise UserError([f"{source}: no usable example ({report.format}, {report.encoding})", *problems[:3]])
 
 
+_TEXTS = {"prompt": "question", "context": "context", "response": "answer", "system": "system text"}
+_OPTIONAL = ("context", "system")
+
+
 def _problem(row: Row, options: ReadOptions) -> str | None:
     """Why an example would train on nothing, or on a marker; None when it is fine."""
     if "messages" in row.values:
         return _conversation_problem(row.values["messages"])
-    for key, what in (("prompt", "question"), ("response", "answer"), ("system", "system text")):
-        value = row.values.get(key, "" if key != "system" else None)
-        if value is None and key == "system":
+    for key, what in _TEXTS.items():
+        value = row.values.get(key, None if key in _OPTIONAL else "")
+        if value is None and key in _OPTIONAL:
             continue
         if not isinstance(value, str):
             return f"the {what} is not text but {type(value).__name__}"
@@ -149,6 +155,12 @@ def _example(row: Row) -> dict[str, Any]:
                 for message in messages
             ]
         }
+    if "context" in row.values:
+        return {
+            "question": row.values["prompt"],
+            "context": row.values["context"],
+            "answer": row.values["response"],
+        }
     system = row.values.get("system")
     example = {"instruction": row.values["prompt"], "output": row.values["response"]}
     return {"system": system, **example} if "system" in row.values else example
@@ -159,6 +171,8 @@ def _entry(name: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
     entry: dict[str, Any] = {"file_name": f"datasets/{name}.json"}
     if "messages" in examples[0]:
         entry |= MESSAGES_ENTRY
+    elif "context" in examples[0]:
+        entry |= QUESTION_CONTEXT_ENTRY
     else:
         entry["columns"] = {"prompt": "instruction", "response": "output"}
         if "system" in examples[0]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -178,6 +179,8 @@ def map_columns(names: list[str], columns: dict[str, str]) -> dict[str, str]:
     mapping = {"prompt": prompt, "response": response}
     if prompt == "instruction" and "input" in names:
         mapping["query"] = "input"
+    if prompt == "question" and "context" in names:
+        mapping["context"] = "context"
     return _once(names, mapping | ({"system": "system"} if "system" in names else {}))
 
 
@@ -187,6 +190,9 @@ def _once(names: list[str], mapping: dict[str, str]) -> dict[str, str]:
         raise UserError(f"the column {twice[0]!r} stands twice in the header")
     return mapping
 
+
+#: The nesting that only SQuAD files (KorQuAD 1.0 is one) have.
+_SQUAD = re.compile(r'"data"\s*:\s*\[.*"paragraphs"\s*:\s*\[', re.S)
 
 READERS: dict[str, Callable[[str, ReadOptions], Iterator[Row]]] = {
     "marker": read_markers,
@@ -199,6 +205,8 @@ READERS: dict[str, Callable[[str, ReadOptions], Iterator[Row]]] = {
 
 
 def guess_format(suffix: str, text: str, options: ReadOptions) -> str:
-    """The format by file name, and for plain text by what is in it."""
+    """The format by file name, and by what is in it."""
+    if suffix.lower() == ".json" and _SQUAD.search(text[:100_000]):
+        return "squad"
     named = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffix.lower())
     return named or ("marker" if options.markers[0] in text else "delimited")

@@ -31,6 +31,11 @@ class Report:
     duplicates: int = 0
 
 
+def unit_of(report: Report) -> str:
+    """What the numbers of a report count: lines of the source, or the examples of a JSON value."""
+    return "example" if report.format in ("json", "squad") else "line"
+
+
 def report_lines(report: Report, name: str, most: int = 20) -> list[str]:
     """What was done, for people: kept, skipped and why by line number, and what to type next."""
     lines = [f"read as {report.format}, {report.encoding}", f"kept     {report.kept}"]
@@ -39,7 +44,7 @@ def report_lines(report: Report, name: str, most: int = 20) -> list[str]:
     if report.unused:
         lines.append(f"unused   columns: {', '.join(report.unused)}")
     lines.append(f"skipped  {len(report.skipped)}")
-    unit = "example" if report.format == "json" else "line"
+    unit = unit_of(report)
     lines += [f"  {unit} {line}: {why}" for line, why in report.skipped[:most]]
     if len(report.skipped) > most:
         lines += [

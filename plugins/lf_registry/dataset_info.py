@@ -57,6 +57,9 @@ MESSAGES_ENTRY: dict[str, Any] = {
     },
 }
 
+#: The part of an entry that describes rows of ``{"question": ..., "context": ..., "answer": ...}``.
+QUESTION_CONTEXT_ENTRY: dict[str, Any] = {"columns": {"prompt": "question", "query": "context", "response": "answer"}}
+
 
 def add_entry(folder: Path, name: str, entry: dict[str, Any]) -> None:
     """Add (or replace) an entry of ``dataset_info.json``; all other entries keep their order and their formatting.

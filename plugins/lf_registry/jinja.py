@@ -111,10 +111,22 @@ class _Writer:
         opened = ["{%- if system_message or tools -%}", self.put(head, "system_message"), "{%- if tools -%}"]
         return [*opened, *self.definitions, "{%- endif -%}", self.put(tail), "{%- endif -%}"]
 
+    def two_parts(self) -> list[str]:
+        """Write the format's text where a user's message has its first newline; with nothing but split and join."""
+        if not self.chat.query:
+            return []
+        return [
+            "{%- set lines = content.split('\\n') -%}",
+            "{%- if lines | length > 1 -%}",
+            f"{{%- set content = lines[0] + {literal(self.chat.query)} + (lines[1:] | join('\\n')) -%}}",
+            "{%- endif -%}",
+        ]
+
     def message(self) -> list[str]:
         """One message by its role; a role or a tool call without a place is an error instead of being dropped."""
         chat = self.chat
-        lines = ["{%- if message['role'] == 'user' -%}", self.put(chat.user.head, "content", chat.user.tail)]
+        lines = ["{%- if message['role'] == 'user' -%}", *self.two_parts()]
+        lines += [self.put(chat.user.head, "content", chat.user.tail)]
         lines += ["{%- elif message['role'] == 'assistant' and message['tool_calls'] -%}"]
         if self.calls and chat.function:
             lines += self.answer(self.put(chat.function.head), *self.calls, self.put(chat.function.tail))

@@ -10,6 +10,21 @@ def _literal(text: str) -> str:
     return text.replace("{{", '{{ "{{" }}')
 
 
+def _two_parts(query: str) -> str:
+    """A message with ``query`` in place of its first newline.
+
+    Go's templates have no function that splits a text, so this walks over its bytes (``range`` over a number needs Go
+    1.24, with which Ollama is built since 2025).
+    """
+    return (
+        "{{ $text := .Content }}{{ $end := -1 }}{{ $rest := 0 }}"
+        "{{ range $i := len $text }}{{ if eq $end -1 }}{{ if eq (index $text $i) 10 }}{{ $end = $i }}{{ end }}"
+        "{{ else if eq $rest 0 }}{{ $rest = $i }}{{ end }}{{ end }}"
+        "{{ if eq $end -1 }}{{ $text }}{{ else }}{{ slice $text 0 $end }}"
+        f"{query}{{{{ if $rest }}}}{{{{ slice $text $rest }}}}{{{{ end }}}}{{{{ end }}}}"
+    )
+
+
 def modelfile(chat: ChatFormat, *, eos: str | None, source: str = ".", context: int = 4096) -> str:
     """The Modelfile.
 
@@ -31,7 +46,8 @@ def modelfile(chat: ChatFormat, *, eos: str | None, source: str = ".", context: 
             raise ValueError("this format ends an answer with the tokenizer's EOS token, whose text is not known")
         return _literal(value.replace(BOS, "").replace(EOS, eos or ""))
 
-    question = f"{text(chat.user.head)}{{{{ .Content }}}}{text(chat.user.tail)}{text(chat.generation_prompt)}"
+    content = _two_parts(text(chat.query)) if chat.query else "{{ .Content }}"
+    question = f"{text(chat.user.head)}{content}{text(chat.user.tail)}{text(chat.generation_prompt)}"
     branches = f'{{{{ if eq .Role "user" }}}}{question}'
     if chat.observation:
         result = f"{text(chat.observation.head)}{{{{ .Content }}}}{text(chat.observation.tail)}"

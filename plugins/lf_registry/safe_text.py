@@ -5,8 +5,8 @@ Two rules, the same everywhere:
 - White space at the edges is removed, as Llama 3's own chat template does: a newline at the start of an answer would
   merge with the newlines of the header in front of it, so that training (which tokenizes prompt and answer apart) and
   serving (which tokenizes the whole) would see different tokens.
-- Text that looks like a control token (``<|eot_id|>``, ``<|question|>``) gets a space after its second character, so
-  that nobody can end a turn or forge one from inside a message. Content is data, never control.
+- Text that looks like a control token (``<|eot_id|>``, ``<|question|>``, ``### 답변:``) gets a space after its second
+  character, so that nobody can end a turn or forge one from inside a message. Content is data, never control.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-#: What counts as a control token in a format's text: ``<|...|>``, or a short tag such as ``<s>`` or ``[INST]``.
-_CONTROL = re.compile(r"<\|[^|<>]+\|>|</?[A-Za-z_][\w]*>|\[/?[A-Z_]{2,}\]|<｜[^｜<>]+｜>")
+#: What counts as a control token in a format's text: ``<|...|>``, a short tag such as ``<s>`` or ``[INST]``, or the
+#: heading of a block such as ``### Response:``.
+_CONTROL = re.compile(r"<\|[^|<>]+\|>|</?[A-Za-z_][\w]*>|\[/?[A-Z_]{2,}\]|<｜[^｜<>]+｜>|#{2,} ?\w[\w ]*:")
 
 
 def control_tokens(texts: Iterable[str]) -> list[str]:

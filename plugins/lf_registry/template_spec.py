@@ -14,7 +14,7 @@ from .safe_text import control_tokens
 #: Names of templates, data sets and recipes: safe in a path, and text in YAML (unlike 007, 1e3 or null).
 NAME = re.compile(r"(?!(?i:null|true|false|yes|no|on|off|nan|inf)$)[A-Za-z][A-Za-z0-9._-]*")
 NAME_RULE = "must begin with a letter, go on with letters, digits, '.', '_' and '-', and not be a word like null or yes"
-_OWN_FORMAT = ("prefix", "system", "user", "assistant", "bos", "eos", "stop_words", "replace_eos")
+_OWN_FORMAT = ("prefix", "system", "user", "query", "assistant", "bos", "eos", "stop_words", "replace_eos")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class TemplateSpec:
         prefix: text before the whole conversation.
         system, user, assistant: the text around a message, with ``{{content}}`` where the message goes; ``user`` ends
             where the model begins to write.
+        query: the text between the two parts of a user's message (a question and its passage), in place of its first
+            newline: LLaMA-Factory joins a dataset's columns ``prompt`` and ``query`` with one. Empty: they stay joined.
         bos: start with the tokenizer's BOS token.
         eos: end every answer with the tokenizer's EOS token (it is trained on).
         stop_words: further tokens that end an answer.
@@ -44,6 +46,7 @@ class TemplateSpec:
     prefix: str = ""
     system: str | None = None
     user: str | None = None
+    query: str = ""
     assistant: str | None = None
     bos: bool = False
     eos: bool = False
@@ -66,6 +69,7 @@ class TemplateSpec:
         """The format of a template without ``extends``."""
         return chat_format(
             **{key: self.slots(key) for key in ("prefix", "system", "user", "assistant")},
+            query=self.query,
             default_system=self.persona,
             stop_words=self.stop_words,
             replace_eos=self.replace_eos,
@@ -109,6 +113,8 @@ def _value_problem(key: str, value: Any) -> str | None:
         return f'{key}: must not contain """, which an Ollama Modelfile cannot hold'
     if key in ("system", "user", "assistant") and value.count(CONTENT) != 1:
         return f"{key}: must contain {CONTENT} exactly once, where the message goes"
+    if key == "query" and "{{" in value:
+        return "query: takes no placeholder; it is the text in front of the second part of a user's message"
     if key in ("system", "user", "assistant") and re.search(r"\{\{(?!content\}\})\w+\}\}", value):
         return f"{key}: the only placeholder is {CONTENT}"
     return None

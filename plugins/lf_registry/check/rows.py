@@ -18,6 +18,9 @@ from .texts import text_problems
 _PLACE_HOLDER = re.compile(r"\{\{\s*(?:name|author)\s*\}\}")
 #: What else makes two rows different when their messages are the same.
 _CONTEXT = ("_system", "_tools", "_images", "_videos", "_audios")
+#: A `query` column with so many characters is a passage. Several questions on one passage are no repetition, so rows on
+#: the same passage are compared by question and answer alone, and with rows on another passage not at all.
+_PASSAGE = 100
 
 
 class RowCheck:
@@ -93,7 +96,9 @@ class RowCheck:
             return "", None
         messages = [*row["_prompt"], *row["_response"]]
         contents = [message["content"] if isinstance(message["content"], str) else "" for message in messages]
-        chunk.keys.append(_key(row, contents, answered=bool(row["_response"])))
+        passage = self._passage(raw)
+        key = _key(row, contents, answered=bool(row["_response"]))
+        chunk.keys.append(key._replace(context=key.context + duplicates.key(passage)) if passage else key)
         found: dict[str, str] = {}
         for content in (*contents, row["_system"] or ""):
             for code, excerpt in text_problems(content, self._control):
@@ -111,7 +116,13 @@ class RowCheck:
         else:
             preview = self._dataset if number in self.previews else None
             encoded = self._encoding.add(chunk, number, row, preview)
-        return "\x1f".join(contents), encoded
+        text = "\x1f".join(contents)
+        return text.replace(passage, "", 1) if passage else text, encoded
+
+    def _passage(self, raw: Mapping[str, Any]) -> str:
+        """The passage that a row asks about; empty for none."""
+        text = raw.get(self._attributes.query) if self._attributes.formatting == "alpaca" else None
+        return text if isinstance(text, str) and len(text) >= _PASSAGE else ""
 
     def _look(self, problems: Tally, number: int, row: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:
         """Messages that say nothing, or that nobody finished."""

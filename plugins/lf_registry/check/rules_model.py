@@ -42,6 +42,8 @@ def cut(values: Values, recipe: Recipe) -> Iterator[Finding]:
 def template(values: Values, recipe: Recipe) -> Iterator[Finding]:
     """A chat template, and the one that the model was trained with."""
     name = text(values, "template")
+    if name is not None and _is_for_a_task(name):
+        return
     if name is None:
         if stage(values) != "pt" and not get(values, "tokenized_path"):
             yield warning(
@@ -67,6 +69,15 @@ def template(values: Values, recipe: Recipe) -> Iterator[Finding]:
             f"{model.path} {why}; with the format of {ours} it has to learn the format as well",
             f"use `template: {model.template}`, or a persona that extends it",
         )
+
+
+def _is_for_a_task(name: str) -> bool:
+    """Whether a template is for questions on a passage: nobody takes it for the model's chat format by mistake."""
+    try:
+        found = load_templates().get(name)
+    except UserError:
+        return False
+    return found is not None and found.own_format is not None and bool(found.own_format.query)
 
 
 def _format(name: str) -> str | None:

@@ -28,11 +28,18 @@ from .templates import register
 
 @dataclass
 class ContentFormatter(lf_formatter.StringFormatter):
-    """Fills in ``{{content}}`` only: the stock formatter also replaces ``{{idx}}`` inside what the user wrote."""
+    """Fills in ``{{content}}`` only: the stock formatter also replaces ``{{idx}}`` inside what the user wrote.
+
+    Attributes:
+        query: what the first newline of a message becomes (``TemplateSpec.query``); empty when it stays one.
+    """
+
+    query: str = ""
 
     @override
     def apply(self, **kwargs: Any) -> list[Any]:
-        return super().apply(content=kwargs["content"])
+        content = kwargs["content"]
+        return super().apply(content=content.replace("\n", self.query, 1) if self.query else content)
 
 
 @dataclass
@@ -103,6 +110,7 @@ def _format_of(template: Template, default_system: str) -> ChatFormat:
         tool_format=function.tool_format,
         stop_words=template.stop_words,
         replace_eos=template.replace_eos,
+        query=getattr(template.format_user, "query", ""),
     )
 
 
@@ -128,9 +136,10 @@ def build(template: RegisteredTemplate, builtin: Mapping[str, Template]) -> Regi
     values["default_system"] = template.default_system
     values["stop_words"] = list(source.stop_words)
     values["replace_jinja_template"] = True  # otherwise the persona is lost in vLLM, Transformers and Ollama
-    values["format_user"] = ContentFormatter(slots=source.format_user.slots)
+    query = template.own_format.query if template.own_format is not None else ""
+    values["format_user"] = ContentFormatter(slots=source.format_user.slots, query=query)
     chat = _format_of(source, "")
-    texts = [chat.prefix, chat.generation_prompt, *chat.stop_words]
+    texts = [chat.prefix, chat.generation_prompt, query, *chat.stop_words]
     texts += [
         text
         for part in (chat.system, chat.user, chat.assistant, chat.observation)

@@ -122,10 +122,19 @@ def build_model(folder: Path, corpus: list[str], *, hidden: int = 192, layers: i
 
 
 def bundled_corpus(root: Path) -> list[str]:
-    """The texts of the data files in ``root/datasets`` and of the template files."""
+    """The texts of the conversations in ``root/datasets`` and of the template files that go with them.
+
+    Not of the other data: the tiny model chats in Korean, and 3,000 tokens are few enough for that.
+    """
     corpus: list[str] = []
+    chats = []
     for path in sorted((root / "datasets").glob("*.json")):
-        corpus += texts(json.loads(path.read_text(encoding="utf-8")))
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        if rows and {"messages", "instruction"} & set(rows[0]):
+            chats.append(path.stem)
+            corpus += texts(rows)
     for path in sorted((root / "templates").glob("*.yaml")):
-        corpus += [path.read_text(encoding="utf-8")] * 20
+        text = path.read_text(encoding="utf-8")
+        if path.stem in chats or "default_system" in text:
+            corpus += [text] * 20
     return corpus

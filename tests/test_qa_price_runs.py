@@ -1,0 +1,113 @@
+"""The recipes for extractive QA and prices, for real: learn eight rows by heart, then answer them word for word.
+
+A wrong mask, a wrong boundary in front of the answer or a stop token that is not learned cannot pass that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from conftest import ROOT
+from lf_registry.tiny.model import build_model
+
+ROWS = 8
+#: Enough for a model of this size to know eight answers by heart; on a CPU there is no bf16 mixed precision.
+LEARN = (
+    f"max_samples={ROWS}",
+    f"per_device_train_batch_size={ROWS}",
+    "gradient_accumulation_steps=1",
+    "num_train_epochs=70",
+    "learning_rate=1e-2",
+    "lora_rank=32",
+    "lora_dropout=0",
+    "eval_strategy='no'",
+    "save_strategy='no'",
+    "bf16=false",
+    "preprocessing_num_workers=null",
+)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory) -> Path:
+    """A random tiny Llama whose tokenizer has seen the texts."""
+    corpus = []
+    for name in ("inha_qa", "price"):
+        corpus += [
+            text for row in json.loads((ROOT / "datasets" / f"{name}.json").read_text()) for text in row.values()
+        ]
+    folder = tmp_path_factory.mktemp("qa") / "base"
+    build_model(folder, corpus)  # 4-bit layers on a CPU need a hidden size in steps of 64
+    return folder
+
+
+def evaluation(recipe: Path) -> list[str]:
+    """The command behind `Evaluate:` in a recipe's header, as somebody would copy it."""
+    lines = recipe.read_text(encoding="utf-8").split("# Evaluate:")[1].split("# Override:")[0]
+    text = re.sub(r"\(.*", "", re.sub(r"\n#", " ", lines), flags=re.S)
+    return shlex.split(text)
+
+
+def run(command: list[str]) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return done.stdout + done.stderr
+
+
+def learn_and_answer(name: str, base: Path, folder: Path, *changes: str) -> list[dict[str, str]]:
+    """Train a recipe, then run its own evaluation on the same rows; returns the predictions."""
+    recipe, adapter, answers = ROOT / "recipes" / f"{name}.yaml", folder / "adapter", folder / "answers"
+    model = f"model_name_or_path={base}"
+    printed = run(
+        ["llamafactory-cli", "train", f"recipes/{name}.yaml", model, f"output_dir={adapter}", *LEARN, *changes]
+    )
+    assert "Training completed" in printed
+    dataset = "price" if name.startswith("price") else "inha_qa"
+    command = [
+        argument.replace(f"adapter_name_or_path=outputs/{name}", f"adapter_name_or_path={adapter}").replace(
+            f"output_dir=outputs/{name}_predict", f"output_dir={answers}"
+        )
+        for argument in evaluation(recipe)
+    ]
+    assert f"adapter_name_or_path={adapter}" in command and f"output_dir={answers}" in command
+    run([*command, model, f"eval_dataset={dataset}", f"max_samples={ROWS}", "bf16=false", *changes])
+    lines = (answers / "generated_predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_extractive_answers_are_learned_word_for_word_in_four_bits(base, tmp_path):
+    answers = learn_and_answer("inha_qa_qlora", base, tmp_path, "per_device_eval_batch_size=8")
+    rows = json.loads((ROOT / "datasets" / "inha_qa.json").read_text(encoding="utf-8"))[:ROWS]
+    assert [answer["predict"].strip() for answer in answers] == [row["answer"] for row in rows]
+    for answer, row in zip(answers, rows, strict=True):
+        text = f"### 질문: {row['question']}\n\n### 맥락: {row['context']}\n\n### 답변:"
+        assert answer["prompt"].removeprefix("<|begin_of_text|>") == text
+    assert load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+
+
+def test_prices_are_learned_to_the_cent(base, tmp_path):
+    without = ("push_to_hub=false", "hub_model_id=null", "hub_private_repo=null", "quantization_bit=null")
+    answers = learn_and_answer(
+        "price_qlora", base, tmp_path, *without, "max_new_tokens=16", "per_device_eval_batch_size=8"
+    )
+    rows = json.loads((ROOT / "datasets" / "price.json").read_text(encoding="utf-8"))[:ROWS]
+    assert [answer["predict"] for answer in answers] == [row["price"] for row in rows]
+    assert all(answer["prompt"].endswith("\n\nPrice is $") for answer in answers)
+
+
+def test_every_recipe_says_how_it_is_evaluated():
+    for name in ("inha_qa_qlora", "inha_qa_lora", "price_qlora"):
+        command = evaluation(ROOT / "recipes" / f"{name}.yaml")
+        assert command[:3] == ["llamafactory-cli", "train", f"recipes/{name}.yaml"]
+        assert all("=" in argument for argument in command[3:])
+        assert {"do_train=false", "do_predict=true", "predict_with_generate=true", "do_sample=false"} <= set(command)
