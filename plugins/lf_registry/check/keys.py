@@ -14,7 +14,7 @@ from .facts import error, warning
 from .old_keys import REMOVED, RENAMED
 from .ranges import RANGES
 from .report import Finding
-from .schema import Key, comma_separated_keys, keys
+from .schema import PEFT_KEY, Key, comma_separated_keys, keys
 from .secrets import secrets
 
 
@@ -27,6 +27,8 @@ def check_keys(recipe: Recipe) -> list[Finding]:
     findings: list[Finding] = []
     for name, value in recipe.values.items():
         key = keys().get(str(name))
+        if key is not None and key.name == PEFT_KEY:
+            continue  # a rule of its own says what is wrong with it
         found = _unknown(str(name), recipe) if key is None else _known(key, value, recipe)
         findings += found
     return findings

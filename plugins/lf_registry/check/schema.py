@@ -125,9 +125,7 @@ def _key(source: Source, package: str, group: str, statement: ast.AnnAssign) -> 
         elif isinstance(part, ast.Subscript) and ast.unparse(part.value) == "Literal":
             choices += _literals(part)
             types |= {type(choice).__name__ for choice in _literals(part)}
-        elif enumeration is not None and any(
-            "Enum" in ast.unparse(base) for base in source.classes[enumeration].bases
-        ):
+        elif enumeration is not None and any("Enum" in ast.unparse(base) for base in source.classes[enumeration].bases):
             choices += source.members(enumeration).values()
             types.add("str")
         else:

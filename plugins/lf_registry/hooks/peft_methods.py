@@ -96,9 +96,13 @@ def _build_adapter(module: ModuleType) -> None:
     ) -> Any:
         last = _last_adapter(model_args)
         settings = read_settings(finetuning_args.peft) if finetuning_args.peft is not None else None
-        if last is not None and _is_no_change_of_weights(last) and (not is_trainable or finetuning_args.create_new_adapter):
+        if (
+            last is not None
+            and _is_no_change_of_weights(last)
+            and (not is_trainable or finetuning_args.create_new_adapter)
+        ):
             if is_trainable:
-                what = f"create_new_adapter: LLaMA-Factory merges the {last.peft_type.value} adapter first, and it cannot be"
+                what = f"create_new_adapter: the {last.peft_type.value} adapter would be merged first, and it cannot be"
                 raise UserError(what, hint="remove it: the training then goes on with that adapter")
             return _load_unmerged(original, config, model, model_args, finetuning_args, cast)
         if settings is None:
@@ -118,7 +122,7 @@ def _build_adapter(module: ModuleType) -> None:
 
 
 def _load_unmerged(original: Any, config: Any, model: Any, model_args: Any, finetuning_args: Any, cast: bool) -> Any:
-    """LLaMA-Factory merges adapters for inference; one that is no change of weights stays an adapter, behind the others."""
+    """LLaMA-Factory merges adapters for inference; one that is no change of weights stays what it is, and comes last."""
     from peft import PeftModel
 
     *first, last = model_args.adapter_name_or_path

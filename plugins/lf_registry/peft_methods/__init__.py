@@ -1,1 +1,1 @@
-"""PEFT's fine-tuning methods as a recipe key: what there is, what is refused and why. Imports neither PEFT nor torch."""
+"""PEFT's fine-tuning methods as a recipe key: what there is, what is refused and why."""

@@ -16,8 +16,9 @@ OWN_TARGETS = frozenset({"adaption_prompt", "ln_tuning", "trainable_tokens"})
 #: Methods whose virtual tokens stand in front of the input: logits and labels then differ in length outside the model.
 LONGER_LOGITS = frozenset({"p_tuning", "prompt_tuning"})
 
-#: Methods that do not train under ZeRO-3.
-NOT_UNDER_ZERO3: dict[str, str] = {}
+_SPLIT = "it reads the model's weights while ZeRO-3 has them split over the processes"
+#: Methods that do not train under ZeRO-3. DeLoRA does not fail: its norms are empty, and nothing is learned.
+NOT_UNDER_ZERO3 = dict.fromkeys(("delora", "ln_tuning", "loha", "osf", "shira", "trainable_tokens"), _SPLIT)
 
 #: Methods that do not train under DeepSpeed at all.
 NOT_UNDER_DEEPSPEED = {

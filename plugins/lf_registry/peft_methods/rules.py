@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .refused import LONGER_LOGITS, NOT_UNDER_DEEPSPEED, NOT_UNDER_ZERO3
+from .refused import LONGER_LOGITS, NOT_UNDER_DEEPSPEED, NOT_UNDER_ZERO3, OWN_TARGETS
 from .settings import Problem, Settings
 
 Lookup = Callable[[str], Any]
@@ -22,6 +22,16 @@ def has_encoder(settings: Settings) -> bool:
     """Whether a network makes the prompt in training, of which PEFT saves only the result."""
     name = settings.method.name
     return name == "p_tuning" or (name == "prefix_tuning" and bool(settings.values.get("prefix_projection")))
+
+
+def unused_keys(settings: Settings, recipe: Mapping[str, Any]) -> list[str]:
+    """The recipe's keys that LLaMA-Factory reads for LoRA and this method does not read."""
+    unused = ["lora_rank", "lora_alpha", "lora_dropout"]
+    for key, name in (("lora_target", "target_modules"), ("additional_target", "modules_to_save")):
+        own = settings.method.prompt or (settings.method.name in OWN_TARGETS and key == "lora_target")
+        if own or name not in settings.method.fields or settings.values.get(name) is not None:
+            unused.append(key)
+    return [key for key in unused if recipe.get(key) is not None]
 
 
 def conflicts(settings: Settings, get: Lookup, zero_stage: int) -> Iterator[Problem]:
@@ -59,16 +69,20 @@ def _prompt(settings: Settings, get: Lookup) -> Iterator[Problem]:
     if name == "prefix_tuning" and get("do_train") and not get("disable_gradient_checkpointing"):
         yield Problem(
             "disable_gradient_checkpointing",
-            "a prefix stands in the key/value cache, which gradient checkpointing switches off, so that PEFT refuses it",
+            "a prefix stands in the key/value cache, which gradient checkpointing switches off: PEFT refuses it",
             "write `disable_gradient_checkpointing: true`",
         )
     packs = get("packing") if get("packing") is not None else get("stage") == "pt"
     for key in ("packing", "neat_packing"):
         if packs if key == "packing" else get("neat_packing"):
-            what = f"{name} puts its virtual tokens in front of a sequence; the 2nd example of a pack has other text there"
+            what = (
+                f"{name} puts its virtual tokens in front of a sequence; the 2nd example of a pack has other text there"
+            )
             yield Problem(key, what, f"write `{key}: false`")
     if get("stage") not in ("pt", "sft"):
-        yield Problem("stage", f"{name} is trained with `pt` and `sft` only, not with {get('stage')}", "use `stage: sft`")
+        yield Problem(
+            "stage", f"{name} is trained with `pt` and `sft` only, not with {get('stage')}", "use `stage: sft`"
+        )
     if get("use_llama_pro"):
         yield Problem("use_llama_pro", f"it chooses layers, and {name} has none", "remove it")
     if get("fsdp"):
@@ -76,8 +90,9 @@ def _prompt(settings: Settings, get: Lookup) -> Iterator[Problem]:
         yield Problem("fsdp", what, "use `deepspeed: recipes/deepspeed/ds_z2.json`")
     for key in _OUTSIDE if name in LONGER_LOGITS else ():
         if get(key):
-            what = f"it compares logits with labels, and with {name} the logits are {settings.values['num_virtual_tokens']}"
-            yield Problem(key, f"{what} tokens longer", "remove it, or use prefix_tuning")
+            more = settings.values["num_virtual_tokens"]
+            what = f"it compares logits with labels, and with {name} there are {more} logits more than labels"
+            yield Problem(key, what, "remove it, or use prefix_tuning")
 
 
 def _training(settings: Settings, get: Lookup, zero_stage: int) -> Iterator[Problem]:
@@ -93,4 +108,6 @@ def _training(settings: Settings, get: Lookup, zero_stage: int) -> Iterator[Prob
         yield Problem("resume_from_checkpoint", what, "remove it, and name an output_dir without checkpoints")
     if get("adapter_name_or_path") and not get("create_new_adapter") and has_encoder(settings):
         what = f"an adapter of {name} holds the finished prompt, and not the network that is trained to make it"
-        yield Problem("adapter_name_or_path", what, "write `resume_from_checkpoint:` with a checkpoint of that training")
+        yield Problem(
+            "adapter_name_or_path", what, "write `resume_from_checkpoint:` with a checkpoint of that training"
+        )

@@ -37,9 +37,8 @@ class Method:
 
 
 #: Fields that every PEFT configuration has and that PEFT or LLaMA-Factory fills.
-_FILLED = frozenset(
-    "auto_mapping base_model_name_or_path inference_mode peft_type peft_version revision runtime_config task_type".split()
-)
+_FILLED = {"auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version", "revision"}
+_FILLED |= {"runtime_config", "task_type"}
 
 
 @cache
@@ -61,9 +60,7 @@ def methods() -> dict[str, Method]:
     for tuner in tuners:
         for name, config in _registered(f"tuners/{tuner}/__init__.py"):
             prompt = _inherits(source, config, "PromptLearningConfig")
-            fields = {
-                key: value for key, value in fields_of(source, ("peft", config)).items() if key not in _FILLED
-            }
+            fields = {key: value for key, value in fields_of(source, ("peft", config)).items() if key not in _FILLED}
             on_quantized = prompt or (root / "tuners" / tuner / "bnb.py").is_file()
             known[name] = Method(name, config, fields, prompt, on_quantized)
     return known
