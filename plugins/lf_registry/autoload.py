@@ -13,7 +13,11 @@ HOOKS = {
     "llamafactory.data.parser": "lf_registry.hooks.datasets",
     "llamafactory.data.template": "lf_registry.hooks.templates",
     "llamafactory.extras.constants": "lf_registry.hooks.models",
+    "llamafactory.hparams.finetuning_args": "lf_registry.hooks.peft_methods",
+    "llamafactory.hparams.parser": "lf_registry.hooks.peft_methods",
     "llamafactory.launcher": "lf_registry.hooks.launcher",
+    "llamafactory.model.adapter": "lf_registry.hooks.peft_methods",
+    "llamafactory.train.tuner": "lf_registry.hooks.peft_methods",
     "transformers.models.llama.configuration_llama": "lf_registry.hooks.llama_config",
 }
 

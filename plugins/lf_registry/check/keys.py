@@ -14,7 +14,7 @@ from .facts import error, warning
 from .old_keys import REMOVED, RENAMED
 from .ranges import RANGES
 from .report import Finding
-from .schema import Key, comma_separated_keys, keys
+from .schema import PEFT_KEY, Key, comma_separated_keys, keys
 from .secrets import secrets
 
 
@@ -27,6 +27,8 @@ def check_keys(recipe: Recipe) -> list[Finding]:
     findings: list[Finding] = []
     for name, value in recipe.values.items():
         key = keys().get(str(name))
+        if key is not None and key.name == PEFT_KEY:
+            continue  # a rule of its own says what is wrong with it
         found = _unknown(str(name), recipe) if key is None else _known(key, value, recipe)
         findings += found
     return findings
@@ -82,7 +84,7 @@ def _known(key: Key, value: Any, recipe: Recipe) -> Iterator[Finding]:
         )
     elif key.choices and value not in key.choices:
         yield _not_a_choice(key, value, recipe)
-    elif (wrong := _wrong_type(key, value)) is not None:
+    elif (wrong := wrong_type(key, value)) is not None:
         yield error(recipe, "wrong-type", key.name, wrong[0], wrong[1])
     elif key.name in RANGES and isinstance(value, (int, float)) and not isinstance(value, bool):
         low, high, say = RANGES[key.name]
@@ -111,7 +113,7 @@ def _not_a_choice(key: Key, value: Any, recipe: Recipe) -> Finding:
     return error(recipe, "not-a-choice", key.name, f"{value!r} is not one of its values", known)
 
 
-def _wrong_type(key: Key, value: Any) -> tuple[str, str] | None:
+def wrong_type(key: Key, value: Any) -> tuple[str, str] | None:
     """What is wrong with the type and how to write it, or None. The texts never hold a secret."""
     kind = type(value).__name__
     allowed = set(key.type)

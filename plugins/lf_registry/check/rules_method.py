@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..peft_methods.rules import conflicts, unused_keys
+from ..peft_methods.settings import problems as mistakes
+from ..peft_methods.settings import read_settings
 from ..recipes import Recipe
-from .facts import error, get, is_on, method, number, stage, zero_stage
+from .facts import error, get, is_on, method, number, quantized_already, stage, warning, zero_stage
 from .report import Finding
+from .schema import PEFT_KEY, keys
 
 Values = dict[str, Any]
 
@@ -99,4 +103,25 @@ def optimizers(values: Values, recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-RULES = (methods, optimizers)
+def peft(values: Values, recipe: Recipe) -> Iterator[Finding]:
+    """The ``peft:`` key: a method that exists, its parameters, and what it does not go together with."""
+    value = get(values, PEFT_KEY)
+    if value is None:
+        return
+    found = mistakes(value)
+    if not found:
+        settings = read_settings(value)
+        found = [*conflicts(settings, lambda key: get(values, key) if key in keys() else None, zero_stage(values))]
+        if not values.get("quantization_bit") and quantized_already(values) and not settings.method.on_quantized:
+            what = (
+                f"the model is quantized ({quantized_already(values)}), and PEFT has no {settings.method.name} for that"
+            )
+            yield error(recipe, "peft", "model_name_or_path", what, "name the unquantized model")
+        for key in unused_keys(settings, values):
+            what = f"`peft:` with {settings.method.name} does not read it"
+            yield warning(recipe, "no-effect", key, what, "remove it, or write PEFT's own parameter into `peft:`")
+    for problem in found:
+        yield error(recipe, "peft", problem.key, problem.message, problem.fix)
+
+
+RULES = (methods, optimizers, peft)

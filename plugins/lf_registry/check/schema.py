@@ -34,6 +34,8 @@ class Key:
     group: str
 
 
+#: The one key that is ours: `hooks/peft_methods.py` gives LLaMA-Factory's parser a field of this name.
+PEFT_KEY = "peft"
 _ROOTS = ("ModelArguments", "DataArguments", "TrainingArguments", "FinetuningArguments", "GeneratingArguments")
 _SOURCES = {
     "transformers": ["training_args.py", "training_args_seq2seq.py", "trainer_utils.py"],
@@ -53,7 +55,8 @@ def keys() -> dict[str, Key]:
     """Every key of a training recipe, by name."""
     found: dict[str, Key] = {}
     for root in _ROOTS:
-        found.update(_keys_of(("llamafactory", root)))
+        found.update(fields_of(_source(), ("llamafactory", root)))
+    found[PEFT_KEY] = Key(PEFT_KEY, frozenset({"dict"}), None, (), True, "FinetuningArguments")
     return found
 
 
@@ -79,28 +82,26 @@ def _source() -> Source:
     return Source(_SOURCES)
 
 
-def _keys_of(where: tuple[str, str]) -> dict[str, Key]:
+def fields_of(source: Source, where: tuple[str, str]) -> dict[str, Key]:
     """The fields of a dataclass and its bases; as in Python, the leftmost base wins."""
-    source = _source()
     package, name = where
     node = source.classes[where]
     found: dict[str, Key] = {}
     for base in reversed(node.bases):
         parent = source.find(package, ast.unparse(base))
         if parent is not None and parent != where:
-            found.update(_keys_of(parent))
+            found.update(fields_of(source, parent))
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            key = _key(package, name, statement)
+            key = _key(source, package, name, statement)
             found.pop(statement.target.id, None)
             if key is not None:
                 found[key.name] = key
     return found
 
 
-def _key(package: str, group: str, statement: ast.AnnAssign) -> Key | None:
+def _key(source: Source, package: str, group: str, statement: ast.AnnAssign) -> Key | None:
     assert isinstance(statement.target, ast.Name)
-    source = _source()
     default: Any = COMPUTED
     value = statement.value
     if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
@@ -124,7 +125,7 @@ def _key(package: str, group: str, statement: ast.AnnAssign) -> Key | None:
         elif isinstance(part, ast.Subscript) and ast.unparse(part.value) == "Literal":
             choices += _literals(part)
             types |= {type(choice).__name__ for choice in _literals(part)}
-        elif enumeration is not None and "Enum" in ast.unparse(source.classes[enumeration].bases[0]):
+        elif enumeration is not None and any("Enum" in ast.unparse(base) for base in source.classes[enumeration].bases):
             choices += source.members(enumeration).values()
             types.add("str")
         else:
