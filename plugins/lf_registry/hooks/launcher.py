@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from ..errors import UserError
 from ..recipes import Recipe, check_names, read_recipe
+from ..resume.launch import Subprocess
 
 
 def apply(module: ModuleType) -> None:
@@ -17,10 +19,12 @@ def apply(module: ModuleType) -> None:
 
     def launch() -> None:
         if sys.argv[1:2] == ["train"]:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # "save": until the training listens it must not kill
             prepare(sys.argv[2:], module)
         original()
 
     module.launch = launch
+    module.subprocess = Subprocess()
 
 
 def prepare(arguments: list[str], module: ModuleType) -> None:
