@@ -2,8 +2,8 @@
 
 The order of a save decides what a missing file means. Transformers 5.5 writes the weights, then DeepSpeed its
 partitions and the file ``latest``, then every process its random state, then the first process
-``trainer_state.json``, and then it deletes old checkpoints. So a folder without ``trainer_state.json`` is a save that was
-stopped, and a folder with it is whole up to the random states of the other processes.
+``trainer_state.json``, and then it deletes old checkpoints. So a folder without ``trainer_state.json`` is a save that
+was stopped, and a folder with it is whole up to the random states of the other processes.
 """
 
 from __future__ import annotations
