@@ -36,7 +36,8 @@ class Fault:
 
     def __str__(self) -> str:
         lost = self.step - self.resumed
-        return f"{self.moment:24} killed at step {self.step:2}  resumed from {self.resumed:2}  lost {lost}  set aside {self.aside}"
+        killed = f"{self.moment:24} killed at step {self.step:2}  resumed from {self.resumed:2}"
+        return f"{killed}  lost {lost}  set aside {self.aside}"
 
 
 def result(out: Path) -> tuple[list[float], dict[str, torch.Tensor]]:

@@ -78,7 +78,8 @@ def judge(name: str, looks: Sequence[Look]) -> Verdict:
         if f"{folder}/.metadata" not in names
     ]
     random = {int(match[1]) for file in names if (match := _RANDOM.match(file))}
-    world_size = max(random) + 1 if random else 1 if "rng_state.pth" in names else None
+    # One process alone writes rng_state.pth, so a number in the name means at least two.
+    world_size = max(2, max(random) + 1) if random else 1 if "rng_state.pth" in names else None
     zero = False
     if deepspeed:
         split, zero, missing = _partitions(tag, names, world_size)
@@ -91,7 +92,7 @@ def judge(name: str, looks: Sequence[Look]) -> Verdict:
     if not weights_only:
         if world_size is None:
             problems.append("rng_state.pth is missing: the random state, without which the run would go on differently")
-        elif world_size > 1 or random:
+        elif world_size > 1:
             problems += [
                 f"rng_state_{rank}.pth is missing: the random state of process {rank}"
                 for rank in range(world_size)
