@@ -51,8 +51,7 @@ def test_a_trigger_file_and_a_signal_save_and_sigterm_saves_and_stops(trainer, t
     assert again.wait() == [0, 0], again.printed[-3000:]
     assert f"Resuming training from {out}/checkpoint-{steps[0]}" in again.printed
     assert stop.marked(out) is None
-    log = [json.loads(line) for line in (out / "trainer_log.jsonl").read_text().splitlines()]
-    assert [line["current_steps"] for line in log[-4:-1]] == [end - 2, end - 1, end]
+    assert json.loads((out / "trainer_state.json").read_text())["global_step"] == end
 
 
 def test_stop_keeps_the_optimizer_that_save_only_model_leaves_out(trainer, tmp_path):

@@ -116,7 +116,7 @@ class SavingCallback(TrainerCallback):
             for line in rotate(self.folder, limit, best):
                 _say(line)
             if self._asked:
-                (self.folder / stop.TRIGGER).unlink(missing_ok=True)
+                self.requests.answered(self.folder)
                 _say(f"saved {self.folder}/checkpoint-{state.global_step}, as asked")
         self._saved = self._stopping
 

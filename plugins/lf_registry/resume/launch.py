@@ -55,8 +55,9 @@ class Subprocess:
             Path(status).unlink(missing_ok=True)
         if done == "stopped" or (terminated and not done):  # not done: not training yet, or no more
             sys.exit(RESUME_ME)
-        if check and code:
-            raise subprocess.CalledProcessError(code, command)
+        if check and code:  # stock raises CalledProcessError: a page of traceback below the page with the reason
+            print(f"lf-registry: the training ended with exit code {code}; the reason stands above", file=sys.stderr)
+            sys.exit(code if code > 0 else 128 - code)
         return subprocess.CompletedProcess(command, code)
 
 

@@ -33,6 +33,7 @@ class Requests:
         self._before: dict[int, Any] = {}
         self._process = os.getpid()
         self._looked = 0.0
+        self._triggered = False
 
     def listen(self) -> None:
         """Take SIGUSR1 (save) and SIGTERM (save and stop) until ``silence``."""
@@ -62,11 +63,17 @@ class Requests:
             folder: where to look for the trigger file (at most once a second); None in processes that do not.
         """
         asked, self.pending = self.pending, NOTHING
-        if folder is not None and time.monotonic() - self._looked > 1:
+        if folder is not None and not self._triggered and time.monotonic() - self._looked > 1:
             self._looked = time.monotonic()
-            if (folder / TRIGGER).exists():
+            self._triggered = (folder / TRIGGER).exists()
+            if self._triggered:
                 asked = max(asked, SAVE)
         return asked
+
+    def answered(self, folder: Path) -> None:
+        """Take the trigger file away once the checkpoint is written; until then it counts once."""
+        (folder / TRIGGER).unlink(missing_ok=True)
+        self._triggered = False
 
 
 def a_sibling_is_dead() -> bool:
