@@ -20,11 +20,11 @@ import os, sys, time
 from lf_registry.resume.stop import Requests
 requests = Requests()
 requests.listen()
-os.write(1, f"{os.getpid()}\\n".encode())
+os.write(1, f"{os.getpid()}{os.linesep}".encode())
 while True:
     asked = requests.take(None)
     if asked:
-        os.write(1, f"asked {asked}\\n".encode())
+        os.write(1, f"asked {asked}{os.linesep}".encode())
     time.sleep(0.01)
 '''
 children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
@@ -124,9 +124,9 @@ def stopped(*arguments):
     sys.exit(0)
 if status == "training":
     signal.signal(signal.SIGTERM, stopped)
-    signal.signal(signal.SIGUSR1, lambda *arguments: os.write(1, b"save\\n"))
+    signal.signal(signal.SIGUSR1, lambda *arguments: os.write(1, b"save" + os.linesep.encode()))
     open(os.environ["LF_REGISTRY_STATUS_FILE"], "w").write("training")
-os.write(1, os.environ["PET_SIGNALS_TO_HANDLE"].encode() + b"\\n")
+os.write(1, os.environ["PET_SIGNALS_TO_HANDLE"].encode() + os.linesep.encode())
 time.sleep(0 if status == "fails" else 60)
 sys.exit(status == "fails")
 '''
