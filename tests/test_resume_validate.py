@@ -77,6 +77,14 @@ def test_a_file_that_was_cut_off_is_seen(tmp_path, name, share):
     assert [found for found in validate(folder) if found.startswith(name)], validate(folder)
 
 
+def test_an_empty_file_is_a_problem_only_where_it_holds_something(tmp_path):
+    folder = checkpoint(tmp_path, 20)
+    (folder / "README.md").touch()
+    assert validate(folder) == []
+    (folder / "scheduler.pt").write_bytes(b"")
+    assert validate(folder) == ["scheduler.pt is empty"]
+
+
 def test_a_file_of_zeros_is_seen(tmp_path):
     """What a power cut leaves of a file whose size was written and whose content was not."""
     folder = checkpoint(tmp_path, 20)

@@ -35,7 +35,7 @@ def damage(path: Path) -> str | None:
             f"{path}: cannot be read ({error.strerror}), so it is not known whether the checkpoint is whole",
             hint="make the file readable, or name another output_dir",
         ) from None
-    if not begin:
+    if not begin and path.suffix in (".safetensors", ".pt", ".pth", ".bin", ".json"):
         return "is empty"
     if path.suffix == ".safetensors":
         return _tensors(path)
