@@ -13,7 +13,9 @@ HOOKS = {
     "llamafactory.data.parser": "lf_registry.hooks.datasets",
     "llamafactory.data.template": "lf_registry.hooks.templates",
     "llamafactory.extras.constants": "lf_registry.hooks.models",
+    "llamafactory.extras.ploting": "lf_registry.hooks.loss_plot",
     "llamafactory.launcher": "lf_registry.hooks.launcher",
+    "llamafactory.train.tuner": "lf_registry.hooks.hardware",
     "transformers.models.llama.configuration_llama": "lf_registry.hooks.llama_config",
 }
 

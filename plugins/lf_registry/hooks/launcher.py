@@ -9,6 +9,7 @@ from types import ModuleType
 
 from ..errors import UserError
 from ..recipes import Recipe, check_names, read_recipe
+from ..watch import seconds_between_samples
 
 
 def apply(module: ModuleType) -> None:
@@ -29,6 +30,7 @@ def prepare(arguments: list[str], module: ModuleType) -> None:
     Raises:
         UserError: an unknown template or dataset, or a space where the launcher would break its command.
     """
+    seconds_between_samples()  # for its error, which each of several processes would print again
     recipe = read_recipe(arguments[0], arguments[1:]) if _is_recipe(arguments) else None
     if recipe is not None:
         check_names(recipe)
