@@ -212,7 +212,7 @@ def test_a_wrong_variable_is_said_before_anything_starts(monkeypatch, text):
     from lf_registry.hooks.launcher import prepare
 
     monkeypatch.setenv("LF_REGISTRY_WATCH", text)
-    with pytest.raises(UserError, match="LF_REGISTRY_WATCH=.*seconds between two samples"):
+    with pytest.raises(UserError, match=r"LF_REGISTRY_WATCH=.*seconds between two samples"):
         prepare(["recipes/ironman_lora.yaml"], None)
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+#: NVML's numbers for "can read" and "yes" (nvml.h); nvidia-ml-py 13.615 has a tuple in place of the first.
+_P2P_READ, _P2P_OK = 0, 0
+
 #: What to type when the package is missing.
 INSTALL = "pip install nvidia-ml-py"
 
@@ -116,10 +119,10 @@ class Nvml:
         for a in self.gpus:
             for b in self.gpus[a.index + 1 :]:
                 try:
-                    status = pynvml.nvmlDeviceGetP2PStatus(a.handle, b.handle, pynvml.NVML_P2P_CAPS_INDEX_READ)
+                    status = pynvml.nvmlDeviceGetP2PStatus(a.handle, b.handle, _P2P_READ)
                 except pynvml.NVMLError:
                     continue
-                if status != pynvml.NVML_P2P_STATUS_OK:
+                if status != _P2P_OK:
                     pairs.append((a.index, b.index))
         return pairs
 
