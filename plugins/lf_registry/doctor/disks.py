@@ -143,8 +143,8 @@ def check_pod(section: Section, found: list[Place], container: int, volume: Path
                 "warning",
                 "quota-unseen",
                 place.label,
-                f"the {place.total / 1024**4:.0f} TiB shown are the storage's; your volume ends at the size you rented, and "
-                "a save beyond it fails in the middle",
+                f"the {place.total / 1024**4:.0f} TiB shown are the storage's; your volume ends at the size rented, "
+                "and a save beyond it fails in the middle",
                 f"compare `du -sh {volume}` with the size of the volume",
             )
         elif place.device == container and place.label == "output" and mounted:

@@ -35,7 +35,7 @@ def torch_cuda() -> str | None:
 
 
 def gpus(environment: Mapping[str, str]) -> tuple[Section, int]:
-    """Ask the driver, and compare with what torch was built for; returns the page's part and how many GPUs there are."""
+    """Ask the driver, and compare with what torch was built for; returns its findings and how many GPUs there are."""
     section = Section("GPU")
     try:
         nvml = Nvml()

@@ -36,12 +36,8 @@ def ask_hub(token: str | None) -> Callable[[], dict[str, Any]]:
         except HfHubHTTPError as error:
             status = error.response.status_code if error.response is not None else 0
             answer.update({"refused": True} if status in (401, 403) else {"offline": f"the Hub answers {status}"})
-        except Exception as error:  # httpx's errors, a proxy's page in place of JSON
-            # whoami raises its own kinds for a refused token; the status stands in the cause
-            cause = error.__cause__
-            status = getattr(getattr(cause, "response", None), "status_code", 0)
-            refused = {"refused": True} if status in (401, 403) else None
-            answer.update(refused or {"offline": hide_in_text(f"{type(error).__name__}: {error}".splitlines()[0])})
+        except Exception as error:  # the network's errors, and a proxy's page in place of JSON
+            answer["offline"] = hide_in_text(f"{type(error).__name__}: {error}".splitlines()[0])
 
     thread = Thread(target=ask, name="lf-registry-doctor-hub", daemon=True)
     if token:
