@@ -200,7 +200,7 @@ def place(label, path, *, free=100, total=200, device=2, writable=True):
         (place("output", "/workspace/out", free=5), ["warning little-disk"]),
         (place("TMPDIR", "/tmp", free=0), ["error disk-full"]),
         (place("HF_HOME", "/data", writable=False), ["error not-writable"]),
-        (place("PIP_CACHE_DIR", "/root/.cache/pip", free=0), []),
+        (place("PIP_CACHE_DIR", "/elsewhere/.cache/pip", free=0), []),
     ],
 )
 def test_places(found, expected):
@@ -215,11 +215,11 @@ VOLUME = place("/workspace", "/workspace")
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        ([place("output", "/root/out", device=1)], ["error no-volume"]),
+        ([place("output", "/elsewhere/out", device=1)], ["error no-volume"]),
         ([place("/workspace", "/workspace", device=1), place("output", "/workspace/o", device=1)], ["error no-volume"]),
-        ([VOLUME, place("output", "/root/out", device=1)], ["error container-disk"]),
+        ([VOLUME, place("output", "/elsewhere/out", device=1)], ["error container-disk"]),
         ([VOLUME, place("output", "/workspace/out"), place("HF_HOME", "/workspace/hf")], []),
-        ([VOLUME, place("HF_HOME", "/root/.cache/huggingface", device=1)], ["warning container-disk"]),
+        ([VOLUME, place("HF_HOME", "/elsewhere/.cache/huggingface", device=1)], ["warning container-disk"]),
         ([VOLUME, place("PIP_CACHE_DIR", "/workspace/.cache/pip")], ["warning cache-on-volume"]),
         ([VOLUME, place("TMPDIR", "/workspace/tmp"), place("TMPDIR", "/tmp", device=1)], ["warning cache-on-volume"]),
         ([place("/workspace", "/workspace", total=400 * 1024)], ["warning quota-unseen"]),

