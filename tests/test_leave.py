@@ -32,7 +32,7 @@ def test_nothing_is_lost(imports: str, code: int):
 
 def test_python_does_not_take_torch_apart():
     script = "import torch, sys\nfrom lf_registry.leave import leave\n"
-    script += "class Last:\n    def __del__(self): print('taken apart', flush=True)\nsys.last = Last()\nleave(0)"
+    script += "class Last:\n    def __del__(self): print('taken apart', flush=True)\nlast = Last()\nleave(0)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")
 
