@@ -31,6 +31,8 @@ for variable in (
 @pytest.fixture(autouse=True)
 def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+    # A command that is called inside the tests' process, where torch may be loaded, must not end that process.
+    monkeypatch.setattr("lf_registry.cli.leave", sys.exit)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ def apply(module: ModuleType) -> None:
     """Add our callback to every training of this process, Ray's workers included."""
     original = module._training_function
 
+    @functools.wraps(original)
     def _training_function(config: dict[str, Any]) -> None:
         interval = seconds_between_samples()
         if interval is not None:
