@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from ..errors import UserError
 from ..resume import stop
 from ..resume.agree import Agreement
+from ..resume.builds import release_abandoned
 from ..resume.lock import lock
 from ..resume.look import checkpoints
 from ..resume.room import check_room, explained, size_of
@@ -36,6 +37,7 @@ def apply(module: ModuleType) -> None:
     def training_function(config: dict[str, Any]) -> None:
         callback = SavingCallback()
         config["callbacks"].append(callback)
+        _release_builds()
         try:
             with about_to_train():
                 original(config)
@@ -149,6 +151,17 @@ class SavingCallback(TrainerCallback):
         told = stop.tell_launcher("stopped") if args.local_process_index == 0 else os.environ.get(stop.STATUS_VARIABLE)
         # torchrun takes any code but 0 for a failure, and may start the workers again; its launcher passes 75 on.
         sys.exit(0 if told else stop.RESUME_ME)
+
+
+def _release_builds() -> None:
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
+    several = int(os.environ.get("WORLD_SIZE", "1")) > int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    for folder in release_abandoned(nodes=2 if several else 1):
+        _say(
+            f"{folder}/lock was left by a process that was killed while it built this operator; it was removed, "
+            "because every start would wait for it without end"
+        )
 
 
 def _wait_for_all() -> None:
