@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo    the shipped recipe on a tiny model, from nothing to a persona, on this CPU (about 3 minutes)"
 	@echo "make test    all tests (CPU only, offline)"
-	@echo "make soak    the merge, killed at 20 random moments"
+	@echo "make soak    the merge and trainings, killed at 25 random moments (about 15 minutes)"
 	@echo "make lint    formatting and lint"
 	@echo "make format  apply the formatting"
 	@echo "make bench   what the plugin costs at start-up, and the check beside LLaMA-Factory's tokenization"
@@ -25,7 +25,7 @@ test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(READY)
-	@LF_REGISTRY_SOAK=20 $(BIN)/python -m pytest tests/test_merge_killed.py
+	@LF_REGISTRY_SOAK=25 $(BIN)/python -m pytest --timeout 3600 tests/test_merge_killed.py tests/test_resume_trainings.py
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .

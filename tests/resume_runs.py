@@ -17,6 +17,8 @@ import pytest
 from conftest import ROOT
 from lf_registry.tiny.model import build_model
 
+#: Of a whole run, with a save after every second one.
+STEPS = 12 if "LF_REGISTRY_SOAK" in os.environ else 8
 RECIPE = """
 stage: sft
 do_train: true
@@ -35,7 +37,7 @@ preprocessing_num_workers: 1
 per_device_train_batch_size: 2
 gradient_accumulation_steps: 1
 learning_rate: 1.0e-2
-max_steps: 12
+max_steps: {steps}
 logging_steps: 1
 save_steps: 2
 save_total_limit: 2
@@ -124,9 +126,9 @@ def losses(out: Path) -> list[float]:
 def trainer(tmp_path_factory, bundled_texts):
     folder = tmp_path_factory.mktemp("resume")
     base = folder / "base"
-    build_model(base, bundled_texts)
+    build_model(base, bundled_texts[:300])
     recipe = folder / "recipe.yaml"
-    recipe.write_text(f"model_name_or_path: {base}\n{RECIPE}", encoding="utf-8")
+    recipe.write_text(f"model_name_or_path: {base}\n{RECIPE.format(steps=STEPS)}", encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONUNBUFFERED": "1"}
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("resume_server.py"))],

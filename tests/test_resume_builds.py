@@ -28,7 +28,7 @@ def building(tmp_path):
     assert process.stdout.readline() == "builds\n"
     yield tmp_path, folder, process
     process.kill()
-    process.communicate()
+    process.wait()
 
 
 def test_the_lock_of_a_killed_build_is_removed_and_that_of_a_living_one_is_not(building):
@@ -36,7 +36,7 @@ def test_the_lock_of_a_killed_build_is_removed_and_that_of_a_living_one_is_not(b
     root, folder, process = building
     assert builds.release_abandoned(root) == [] and (folder / "lock").exists()
     process.kill()
-    process.communicate()
+    process.wait()
     assert builds.release_abandoned(root, nodes=2) == [], "on another node somebody may be building"
     assert builds.release_abandoned(root) == [folder] and not (folder / "lock").exists()
     (folder / "lock").touch()

@@ -164,3 +164,52 @@ def test_a_failure_keeps_its_code_and_its_last_words():
 def launch(status: str) -> subprocess.Popen:
     command = [sys.executable, "-c", LAUNCH, TORCHRUN, status]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+#: A worker that says that it trains, and saves or stops when asked; no torch in it.
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from lf_registry.resume import stop
+requests = stop.Requests()
+requests.listen()
+rank = os.environ["LOCAL_RANK"]
+Path(sys.argv[1], rank).touch()
+while len(os.listdir(sys.argv[1])) < 2:
+    time.sleep(0.01)
+if rank == "0":
+    stop.tell_launcher("training")
+    print("training", flush=True)
+while (asked := requests.take(None)) != stop.STOP:
+    if asked:
+        print("saved", flush=True)
+    time.sleep(0.01)
+time.sleep(0.5)
+if rank == "0":
+    stop.tell_launcher("stopped")
+"""
+
+
+@pytest.mark.parametrize("everybody", [False, True], ids=["launcher-only", "whole-group"])
+def test_sigterm_through_the_real_torchrun(tmp_path, everybody):
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "ready").mkdir()
+    code = "import os, sys; from lf_registry.resume.launch import Subprocess\n"
+    code += "Subprocess().run(sys.argv[1:], env=dict(os.environ), check=True)"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *torchrun, str(tmp_path / "worker.py"), str(tmp_path / "ready")],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout.readline() == "training\n"
+        process.send_signal(signal.SIGUSR1)
+        assert [process.stdout.readline() for _ in range(2)] == ["saved\n"] * 2, "both workers are asked"
+        (os.killpg if everybody else os.kill)(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=120) == stop.RESUME_ME
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

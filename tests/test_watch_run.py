@@ -1,4 +1,4 @@
-"""LLaMA-Factory's own command with the watching on: two processes, and W&B without a network."""
+"""The watching in LLaMA-Factory's own command: W&B without a network. (Two processes: tests/test_zero3.py.)"""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from conftest import ROOT
 from lf_registry.hooks import hardware, loss_plot
 from lf_registry.tiny.demo import train_persona
 from lf_registry.tiny.model import build_model
-from lf_registry.watch.log import read_log
 
 OVERRIDES = (
     "deepspeed=null",
@@ -45,31 +44,6 @@ def run(base, output, *overrides, processes, **environment):
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return done.stdout + done.stderr
-
-
-def test_two_processes_one_log_and_the_figures(base, tmp_path):
-    fake = {"gpus": [{"busy": 75}, {"busy": 25, "uuid": "GPU-b"}]}
-    path = os.pathsep.join([str(ROOT / "tests" / "fake_nvml"), os.environ.get("PYTHONPATH", "")])
-    options = {"PYTHONPATH": path, "FAKE_NVML": json.dumps(fake), "LF_REGISTRY_WATCH": "0.05"}
-    # The fake GPUs are NVML's alone: CUDA sees none, and the variable that hides them from NVML too is not set.
-    printed = run(base, tmp_path, processes=2, **options)
-    rows, broken = read_log(tmp_path / "hardware_log.jsonl")
-    assert broken == 0 and [row["event"] for row in rows if "event" in row] == ["start", "end"]
-    assert rows[0]["processes"] == 2 and rows[0]["max_steps"] == 4 and len(rows[0]["gpus"]) == 2
-    assert sum(row.get("steps", 0) for row in rows) == 4
-    spent = {phase for row in rows for phase in row.get("seconds", ())}
-    assert {"train", "data", "evaluate", "save"} <= spent
-    assert printed.count("hardware: 4 steps") == 1 and "GPU idle 50 % of the time" in printed
-    assert (tmp_path / "hardware.png").is_file()
-    assert "training_loss.png" in printed.split("Figure saved at:")[1], "LLaMA-Factory has drawn its own"
-    assert _inches(tmp_path / "training_loss.png") == (9.0, 5.5), "and ours stands in its place"
-    assert (tmp_path / "training_eval_loss.png").is_file()
-
-
-def _inches(path):
-    import struct
-
-    return tuple(side / 100 for side in struct.unpack(">II", path.read_bytes()[16:24]))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is not installed")
