@@ -278,16 +278,22 @@ def left(folder: Path) -> list[int]:
 
 @pytest.mark.parametrize(("limit", "kept"), [(1, [30]), (2, [30, 20]), (3, [30, 20, 10]), (None, [30, 20, 10])])
 def test_the_oldest_by_number_are_deleted(three, limit, kept):
-    assert rotate(three, limit) == [] and left(three) == kept
+    assert rotate(three, limit, step=30) == [] and left(three) == kept
+
+
+def test_what_an_earlier_run_left_is_older_than_the_new_one(three):
+    """With ``overwrite_output_dir`` the run is at step 20 again; its own checkpoint must be the one that stays."""
+    assert rotate(three, 2, step=20) == [] and left(three) == [20, 10]
+    assert rotate(three, 1, step=20) == [] and left(three) == [20]
 
 
 def test_the_best_is_kept(three):
-    assert rotate(three, 1, str(three / "checkpoint-10")) == [] and left(three) == [30, 10]
+    assert rotate(three, 1, str(three / "checkpoint-10"), step=30) == [] and left(three) == [30, 10]
 
 
 def test_nothing_is_deleted_while_the_newest_is_not_whole(three):
     (three / "checkpoint-30" / "rng_state_1.pth").unlink()
-    assert "no old checkpoint was deleted" in rotate(three, 1)[0] and left(three) == [30, 20, 10]
+    assert "no old checkpoint was deleted" in rotate(three, 1, step=30)[0] and left(three) == [30, 20, 10]
 
 
 def test_too_little_room_is_seen_before_a_save(tmp_path):

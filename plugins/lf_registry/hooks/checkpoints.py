@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from ..resume.aside import set_aside
 from ..resume.choose import Choice, Run, View, choose
 from ..resume.lock import lock
@@ -69,13 +69,36 @@ def _look_for(training: Any, finetuning: Any) -> dict[str, str | None]:
     )
     if not training.do_train or starts_over:
         return {}
+    if finetuning.stage == "ppo":
+        _refuse_ppo(training)
+        return {}
     run = _run(training.output_dir, training, finetuning)
+    if training.resume_from_checkpoint in (True, "true", "True"):
+        training.resume_from_checkpoint = None  # "the last one" for Transformers, which would take a broken one
     if training.resume_from_checkpoint is None:
         return {training.output_dir: last_checkpoint(run)}
     named = Path(str(training.resume_from_checkpoint))
-    if NAME.match(named.name) and named.is_dir():
+    if NAME.match(named.name):
         last_checkpoint(run, named)
     return {}
+
+
+def _refuse_ppo(training: Any) -> None:
+    """PPO writes adapters without the state of the training, so they are not broken, and not to be resumed from.
+
+    Stock takes the last one and raises ``ValueError`` after the models are loaded.
+    """
+    found = checkpoints(Path(training.output_dir))
+    if not found or training.resume_from_checkpoint is not None:
+        return
+    if _rank("RANK"):
+        sys.exit(1)
+    folder = training.output_dir.rstrip("/")
+    raise UserError(
+        f"{found[0]}: LLaMA-Factory's PPO cannot go on from a checkpoint",
+        hint=f"go on from its weights with a new optimizer: add `adapter_name_or_path={found[0]} output_dir={folder}-2` to "
+        "the command; or start over with another output_dir or `overwrite_output_dir=true`",
+    )
 
 
 def _run(folder: str, training: Any, finetuning: Any) -> Run:
@@ -128,6 +151,12 @@ def last_checkpoint(run: Run, named: Path | None = None) -> str | None:
 
 
 def _view(path: Path, named: Path | None, *, locks: bool) -> View:
+    if named is not None and not named.is_dir():
+        there = [str(checkpoint) for checkpoint in checkpoints(named.parent)]
+        raise UserError(
+            f"resume_from_checkpoint: {named} does not exist; {did_you_mean(str(named), there, kind='checkpoints')}",
+            hint="name one that exists, or remove resume_from_checkpoint: the newest whole one is then found",
+        )
     if locks and path.is_dir():
         lock(path)
     return {checkpoint.name: look(checkpoint) for checkpoint in (checkpoints(path) if named is None else [named])}

@@ -115,7 +115,7 @@ class SavingCallback(TrainerCallback):
         if state.is_world_process_zero:
             self._size = size_of(self.folder / f"checkpoint-{state.global_step}")
             limit, best = self._surplus or (None, None)
-            for line in rotate(self.folder, limit, best):
+            for line in rotate(self.folder, limit, best, step=state.global_step):
                 _say(line)
             if self._asked:
                 self.requests.answered(self.folder)
@@ -134,6 +134,15 @@ class SavingCallback(TrainerCallback):
         """Training is complete: a signal now ends the process as usual, and what it wrote last is kept."""
         self._agreement.finish()
         self.requests.silence()
+        if self._stopping:  # PPO's own loop comes here; it saves nothing when asked, and must not look complete
+            if state.is_world_process_zero:
+                _say(
+                    f"stopped at step {state.global_step} of {state.max_steps}, because SIGTERM asked for it; "
+                    "LLaMA-Factory's PPO cannot be resumed, and nothing was saved but its last checkpoint"
+                )
+            sys.exit(128 + signal.SIGTERM)
+        if state.is_world_process_zero:
+            self.requests.answered(self.folder)  # the final model is saved next
         if args.local_process_index == 0:
             stop.tell_launcher("")
 

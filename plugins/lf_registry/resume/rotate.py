@@ -12,17 +12,19 @@ import shutil
 from pathlib import Path
 
 from .judge import judge
-from .look import checkpoints, look
+from .look import checkpoints, look, step_of
 
 
-def rotate(folder: str | Path, limit: int | None, best: str | None = None) -> list[str]:
+def rotate(folder: str | Path, limit: int | None, best: str | None = None, *, step: int) -> list[str]:
     """Delete the oldest checkpoints (by step) down to ``limit``, after every process has saved.
 
-    The newest one is written out to the disk and judged first. While it is not whole, nothing is deleted.
+    The new one is written out to the disk and judged first. While it is not whole, nothing is deleted. Those of a higher
+    step are an earlier run's, which this one began again (``overwrite_output_dir``): they are the oldest of all.
 
     Args:
         folder: the output folder.
         limit: ``save_total_limit``; None or 0: keep all.
+        step: of the new checkpoint.
         best: the best checkpoint so far, which is kept as Transformers does.
 
     Returns:
@@ -34,14 +36,14 @@ def rotate(folder: str | Path, limit: int | None, best: str | None = None) -> li
     found = checkpoints(folder)
     if not limit or limit < 0 or len(found) <= limit:
         return []
-    newest = found[0]
+    newest = Path(folder) / f"checkpoint-{step}"
     problems = judge(newest.name, [look(newest)]).problems
     if problems:
         return [f"no old checkpoint was deleted (save_total_limit), because {newest} is not whole: {problems[0]}"]
     write_out(newest)
     kept = {newest, *(path for path in found if best and path.resolve() == Path(best).resolve())}
     surplus = len(found) - max(limit, len(kept))
-    for path in reversed(found):
+    for path in sorted(found, key=lambda path: (step_of(path.name) <= step, step_of(path.name))):
         if surplus > 0 and path not in kept:
             shutil.rmtree(path, ignore_errors=True)
             surplus -= 1
