@@ -47,6 +47,7 @@ def test_the_lock_of_a_killed_build_is_removed_and_that_of_a_living_one_is_not(b
 def test_where_pytorch_builds(monkeypatch, tmp_path):
     from torch.utils.cpp_extension import get_default_build_root
 
+    monkeypatch.delenv("TORCH_EXTENSIONS_DIR", raising=False)
     assert str(builds.root().resolve()) == get_default_build_root()
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     assert builds.root() == tmp_path and builds.release_abandoned() == []

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import UserError
 from ..files import is_dir, is_file
 from ..recipes import Recipe
+from ..resume.choose import refuse_ppo
 from ..resume.judge import validate
 from ..resume.look import checkpoints
 from .facts import error, get, is_on, method, stage, text, uses_fsdp, warning
@@ -71,6 +72,12 @@ def output_folder(values: Values, recipe: Recipe) -> Iterator[Finding]:
 
 def _resume_newest(values: Values, recipe: Recipe, found: list[Path]) -> Iterator[Finding]:
     """The newest whole checkpoint is resumed from; what is newer and broken is set aside by then."""
+    if stage(values) == "ppo":
+        try:
+            refuse_ppo(str(get(values, "output_dir")), found)
+        except UserError as refused:
+            yield error(recipe, "resume", "output_dir", refused.problems[0], refused.hint or "")
+        return
     for place, path in enumerate(found):
         try:
             problems = validate(path)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import UserError, did_you_mean
 from ..resume.aside import set_aside
-from ..resume.choose import Choice, Run, View, choose
+from ..resume.choose import Choice, Run, View, choose, refuse_ppo
 from ..resume.lock import lock
 from ..resume.look import NAME, checkpoints, look
 
@@ -70,7 +70,8 @@ def _look_for(training: Any, finetuning: Any) -> dict[str, str | None]:
     if not training.do_train or starts_over:
         return {}
     if finetuning.stage == "ppo":
-        _refuse_ppo(training)
+        if training.resume_from_checkpoint is None:
+            _in_first(lambda: refuse_ppo(training.output_dir, checkpoints(training.output_dir)))
         return {}
     run = _run(training.output_dir, training, finetuning)
     if training.resume_from_checkpoint in (True, "true", "True"):
@@ -81,24 +82,6 @@ def _look_for(training: Any, finetuning: Any) -> dict[str, str | None]:
     if NAME.match(named.name):
         last_checkpoint(run, named)
     return {}
-
-
-def _refuse_ppo(training: Any) -> None:
-    """PPO writes adapters without the state of the training, so they are not broken, and not to be resumed from.
-
-    Stock takes the last one and raises ``ValueError`` after the models are loaded.
-    """
-    found = checkpoints(Path(training.output_dir))
-    if not found or training.resume_from_checkpoint is not None:
-        return
-    if _rank("RANK"):
-        sys.exit(1)
-    folder = training.output_dir.rstrip("/")
-    raise UserError(
-        f"{found[0]}: LLaMA-Factory's PPO cannot go on from a checkpoint",
-        hint=f"go on from its weights with a new optimizer: add `adapter_name_or_path={found[0]} output_dir={folder}-2` to "
-        "the command; or start over with another output_dir or `overwrite_output_dir=true`",
-    )
 
 
 def _run(folder: str, training: Any, finetuning: Any) -> Run:
@@ -129,25 +112,34 @@ def last_checkpoint(run: Run, named: Path | None = None) -> str | None:
     Raises:
         UserError: in the first process; the others exit, because one message is enough.
     """
+    return _in_first(lambda: _last_checkpoint(run, named))
+
+
+def _last_checkpoint(run: Run, named: Path | None) -> str | None:
     first, leader = _rank("RANK") == 0, _rank("LOCAL_RANK") == 0 or not _connected()
     path = Path(run.output_dir)
-    try:
-        views = _gather(lambda: _view(path, named, locks=first) if leader else None)
-        choice = choose([view for view in views if view is not None], run)
-        if named is not None and choice.broken:
-            raise UserError(
-                [f"{named}: {problem}" for problem in choice.broken[named.name]],
-                hint="name another checkpoint, or remove resume_from_checkpoint: the newest whole one is then found",
-            )
-        _gather(lambda: _clear(path, choice, speaks=first) if leader else None)
-    except UserError:
-        if first:
-            raise
-        sys.exit(1)
+    views = _gather(lambda: _view(path, named, locks=first) if leader else None)
+    choice = choose([view for view in views if view is not None], run)
+    if named is not None and choice.broken:
+        raise UserError(
+            [f"{named}: {problem}" for problem in choice.broken[named.name]],
+            hint="name another checkpoint, or remove resume_from_checkpoint: the newest whole one is then found",
+        )
+    _gather(lambda: _clear(path, choice, speaks=first) if leader else None)
     if first:
         for line in _told(run.output_dir, choice):
             print(f"lf-registry: {line}", file=sys.stderr, flush=True)
     return None if choice.resume is None else str(path / choice.resume)
+
+
+def _in_first(work: Callable[[], Any]) -> Any:
+    """Do it in all processes; one message is enough, so the error of the others is only their exit code."""
+    try:
+        return work()
+    except UserError:
+        if _rank("RANK") == 0:
+            raise
+        sys.exit(1)
 
 
 def _view(path: Path, named: Path | None, *, locks: bool) -> View:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..errors import UserError
 from .judge import Verdict, judge
 from .look import STATE, Look, step_of
+
+_START_OVER = "; or start over with another output_dir or `overwrite_output_dir=true`"
 
 #: What one node sees in the output folder: name of a checkpoint -> what is in it.
 View = Mapping[str, Look]
@@ -70,6 +73,22 @@ def choose(views: Sequence[View], run: Run) -> Choice:
     return Choice(None, broken)
 
 
+def refuse_ppo(folder: str, found: Sequence[Path]) -> None:
+    """Refuse to go on with PPO, which writes adapters without the state of the training: whole, but not to resume from.
+
+    Stock takes the last one and raises ``ValueError`` when the models are loaded.
+
+    Raises:
+        UserError: checkpoints were found.
+    """
+    if found:
+        raise UserError(
+            f"{found[0]}: LLaMA-Factory's PPO cannot go on from a checkpoint",
+            hint="go on from its weights with a new optimizer: add "
+            f"`adapter_name_or_path={found[0]} output_dir={folder.rstrip('/')}-2` to the command" + _START_OVER,
+        )
+
+
 def _refuse_other_disks(name: str, looks: Sequence[Look], views: Sequence[View], run: Run) -> None:
     blind = len(views) - sum(STATE in seen.names for seen in looks)
     if blind:
@@ -95,7 +114,7 @@ def _refuse_other_run(name: str, seen: Look, verdict: Verdict, run: Run) -> None
         again = " and set `save_only_model: false`, so that it does not happen again" if run.save_only_model else ""
         raise UserError(
             f"{checkpoint}: has no DeepSpeed state ({why}), so the run cannot go on from it where it stopped",
-            hint=_continue(checkpoint, seen, verdict, run) + again + _start_over(run),
+            hint=_continue(checkpoint, seen, verdict, run) + again + _START_OVER,
         )
     if verdict.zero and verdict.world_size != run.world_size and not run.universal:
         raise UserError(
@@ -103,7 +122,7 @@ def _refuse_other_run(name: str, seen: Look, verdict: Verdict, run: Run) -> None
             "optimizer is split over the processes, and DeepSpeed loads it with the same number only",
             hint=f"train with {verdict.world_size} GPUs (NPROC_PER_NODE={verdict.world_size} on one node)"
             + _or_weights(checkpoint, seen, verdict, run)
-            + _start_over(run),
+            + _START_OVER,
         )
 
 
@@ -130,10 +149,6 @@ def _continue(checkpoint: str, seen: Look, verdict: Verdict, run: Run) -> str:
         f"go on from the weights with a new optimizer: {first}add "
         f"`{key}={folder} output_dir={run.output_dir.rstrip('/')}-2{left}` to the command"
     )
-
-
-def _start_over(run: Run) -> str:
-    return "; or start over with another output_dir or `overwrite_output_dir=true`"
 
 
 def _notes(name: str, verdict: Verdict, run: Run) -> list[str]:

@@ -18,8 +18,8 @@ from .look import checkpoints, look, step_of
 def rotate(folder: str | Path, limit: int | None, best: str | None = None, *, step: int) -> list[str]:
     """Delete the oldest checkpoints (by step) down to ``limit``, after every process has saved.
 
-    The new one is written out to the disk and judged first. While it is not whole, nothing is deleted. Those of a higher
-    step are an earlier run's, which this one began again (``overwrite_output_dir``): they are the oldest of all.
+    The new one is written out to the disk and judged first. While it is not whole, nothing is deleted. Those of a
+    higher step are an earlier run's, which this one began again (``overwrite_output_dir``): the oldest of all.
 
     Args:
         folder: the output folder.
