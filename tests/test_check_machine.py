@@ -16,7 +16,7 @@ from lf_registry.recipes import Recipe
     [
         ([(5, "plain"), (20, "plain")], {}, ["warning resume checkpoint-20;"]),
         ([(20, "weights")], {}, ["warning resume with a new optimizer"]),
-        ([(20, "weights")], {"stage": "ppo", "reward_model": "r"}, ["error resume PPO cannot go on"]),
+        ([(20, "weights")], {"stage": "ppo", "reward_model": "r"}, ["error wrong-stage evaluate", "error resume PPO"]),
         ([(20, "weights")], {"deepspeed": "recipes/deepspeed/ds_z3.json"}, ["error resume DeepSpeed"]),
         (
             [(5, "plain"), "checkpoint-20/optimizer.pt"],

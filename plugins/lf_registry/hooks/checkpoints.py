@@ -144,9 +144,9 @@ def _in_first(work: Callable[[], Any]) -> Any:
 
 def _view(path: Path, named: Path | None, *, locks: bool) -> View:
     if named is not None and not named.is_dir():
-        there = [str(checkpoint) for checkpoint in checkpoints(named.parent)]
+        there = [checkpoint.name for checkpoint in checkpoints(named.parent)]
         raise UserError(
-            f"resume_from_checkpoint: {named} does not exist; {did_you_mean(str(named), there, kind='checkpoints')}",
+            f"resume_from_checkpoint: {named} does not exist; {did_you_mean(named.name, there, kind='checkpoints')}",
             hint="name one that exists, or remove resume_from_checkpoint: the newest whole one is then found",
         )
     if locks and path.is_dir():

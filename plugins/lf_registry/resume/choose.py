@@ -118,7 +118,7 @@ def _refuse_other_run(name: str, seen: Look, verdict: Verdict, run: Run) -> None
         )
     if verdict.zero and verdict.world_size != run.world_size and not run.universal:
         raise UserError(
-            f"{checkpoint}: was saved by {verdict.world_size} processes (GPUs), and this run has {run.world_size}; the "
+            f"{checkpoint}: was saved by {_processes(verdict.world_size)} (GPUs), and this run has {run.world_size}; the "
             "optimizer is split over the processes, and DeepSpeed loads it with the same number only",
             hint=f"train with {verdict.world_size} GPUs (NPROC_PER_NODE={verdict.world_size} on one node)"
             + _or_weights(checkpoint, seen, verdict, run)
@@ -160,7 +160,11 @@ def _notes(name: str, verdict: Verdict, run: Run) -> list[str]:
         )
     elif verdict.world_size is not None and verdict.world_size != run.world_size:
         notes.append(
-            f"{name} was saved by {verdict.world_size} processes and this run has {run.world_size}: the batch is "
+            f"{name} was saved by {_processes(verdict.world_size)} and this run has {run.world_size}: the batch is "
             "another one, so the run differs from one that was not interrupted"
         )
     return notes
+
+
+def _processes(count: int | None) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
