@@ -118,8 +118,8 @@ def _refuse_other_run(name: str, seen: Look, verdict: Verdict, run: Run) -> None
         )
     if verdict.zero and verdict.world_size != run.world_size and not run.universal:
         raise UserError(
-            f"{checkpoint}: was saved by {_processes(verdict.world_size)} (GPUs), and this run has {run.world_size}; the "
-            "optimizer is split over the processes, and DeepSpeed loads it with the same number only",
+            f"{checkpoint}: was saved by {_processes(verdict.world_size)} (GPUs), and this run has {run.world_size}; "
+            "the optimizer is split over the processes, and DeepSpeed loads it with the same number only",
             hint=f"train with {verdict.world_size} GPUs (NPROC_PER_NODE={verdict.world_size} on one node)"
             + _or_weights(checkpoint, seen, verdict, run)
             + _START_OVER,
