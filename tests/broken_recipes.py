@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from checkpoint_folders import checkpoint
 from conftest import ROOT
 from lf_registry.recipes import Recipe, read_recipe
 
@@ -39,10 +40,13 @@ def one_process(monkeypatch):
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    """The clean recipe with an output folder in which something lies already."""
+    """The clean recipe with an output folder in which something lies already: empty files, or (step, kind)."""
 
-    def make(*files: str, **changes):
+    def make(*files: str | tuple[int, str], **changes):
         for file in files:
+            if isinstance(file, tuple):
+                checkpoint(tmp_path / "out", file[0], kind=file[1])
+                continue
             (tmp_path / "out" / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "out" / file).touch()
         values = read_recipe(ROOT / "tests" / "clean_recipes" / "base.yaml").values

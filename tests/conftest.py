@@ -20,11 +20,14 @@ pytest_plugins = (
     "merge_models",
     "model_folders",
     "publish_folders",
+    "resume_runs",
     "tensor_files",
 )
 
 # Tests never reach for a network, and a user's own settings do not change what they see.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1")
+# DeepSpeed's operators are built once for all tests: with another `ninja` than the environment's they are built anew.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 # Two test processes on two cores: more threads than that only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for variable in (

@@ -14,19 +14,27 @@ from lf_registry.recipes import Recipe
 @pytest.mark.parametrize(
     ("files", "changes", "expected"),
     [
-        (["checkpoint-5/optimizer.pt", "checkpoint-20/optimizer.pt"], {}, "warning resume checkpoint-20;"),
-        (["checkpoint-20/adapter_model.safetensors"], {}, "warning resume with a new optimizer"),
-        (["checkpoint-20/model.safetensors"], {"deepspeed": "recipes/deepspeed/ds_z3.json"}, "error resume DeepSpeed"),
-        (["checkpoint-20/optimizer.pt"], {"overwrite_output_dir": True}, "warning output-dir starts over"),
-        (["adapter_model.safetensors"], {}, "error output-dir weights of a finished run"),
-        (["checkpoint-20/global_step20/x.pt"], {"deepspeed": "recipes/deepspeed/ds_z3.json"}, "warning resume goes on"),
-        (["trainer_log.jsonl"], {}, None),
-        (["adapter_model.safetensors"], {"overwrite_output_dir": True}, None),
+        ([(5, "plain"), (20, "plain")], {}, ["warning resume checkpoint-20;"]),
+        ([(20, "weights")], {}, ["warning resume with a new optimizer"]),
+        ([(20, "weights")], {"stage": "ppo", "reward_model": "r"}, ["error wrong-stage evaluate", "error resume PPO"]),
+        ([(20, "weights")], {"deepspeed": "recipes/deepspeed/ds_z3.json"}, ["error resume DeepSpeed"]),
+        (
+            [(5, "plain"), "checkpoint-20/optimizer.pt"],
+            {},
+            ["warning broken-checkpoint checkpoint-20", "warning resume checkpoint-5;"],
+        ),
+        (["checkpoint-20/optimizer.pt"], {}, ["warning broken-checkpoint starts over"]),
+        (["checkpoint-20/optimizer.pt"], {"overwrite_output_dir": True}, ["warning output-dir starts over"]),
+        (["adapter_model.safetensors"], {}, ["error output-dir weights of a finished run"]),
+        ([(20, "zero3")], {"deepspeed": "recipes/deepspeed/ds_z3.json"}, ["warning resume goes on"]),
+        (["trainer_log.jsonl"], {}, []),
+        (["adapter_model.safetensors"], {"overwrite_output_dir": True}, []),
     ],
 )
 def test_an_output_folder_that_is_not_empty(checkpoints, files, changes, expected):
     findings = check_recipe(checkpoints(*files, **changes))
-    assert [fits(expected, finding) for finding in findings] == ([True] if expected else [])
+    assert len(findings) == len(expected), findings
+    assert all(fits(one, finding) for one, finding in zip(expected, findings, strict=True)), findings
 
 
 @pytest.mark.parametrize(

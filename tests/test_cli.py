@@ -46,6 +46,7 @@ def test_help_is_quick_and_imports_nothing_heavy(python):
         ["convert", "--help"],
         ["check", "--help"],
         ["estimate", "--help"],
+        ["doctor", "--help"],
         ["new", "persona", "--help"],
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -163,3 +164,31 @@ def test_heads_wider_than_the_hidden_size_says(python):
 def test_heads_that_cannot_be_right_are_refused_as_before(python):
     wrong = python(KANANA.replace(", head_dim=128", ""))
     assert wrong.returncode == 1 and "is not a multiple of the number of attention heads" in wrong.stderr
+
+
+def test_what_the_saving_hooks_rely_on():
+    """Fails loudly when LLaMA-Factory or Transformers change it."""
+    import transformers.trainer
+    from llamafactory import launcher
+    from llamafactory.hparams import parser
+    from llamafactory.train import tuner
+
+    original = inspect.unwrap(tuner._training_function)
+    assert tuner._training_function is not original and list(inspect.signature(original).parameters) == ["config"]
+    source = inspect.getsource(original)
+    assert 'callbacks: list[Any] = config.get("callbacks")' in source and "get_train_args(args)" in source
+    source = inspect.getsource(parser)
+    assert "last_checkpoint = get_last_checkpoint(training_args.output_dir)" in source
+    assert "model_args, data_args, training_args, finetuning_args, generating_args = _parse_train_args(args)" in source
+    source = inspect.getsource(launcher)
+    assert set(re.findall(r"subprocess\.(\w+)", source)) == {"run"} and source.count("env=env,\n") == 2
+    source = inspect.getsource(transformers.trainer.Trainer._save_checkpoint)
+    order = [
+        "self.save_model(",
+        "_save_optimizer_and_scheduler(",
+        "_save_rng_state(",
+        "save_to_json(",
+        "rotate_checkpo",
+    ]
+    places = [source.index(step) for step in order]
+    assert places == sorted(places), "the order of a save, from which resume/judge.py concludes what was not finished"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -17,6 +18,7 @@ from lf_registry.templates import load_templates
 from lf_registry.tiny.demo import merge_persona, train_persona
 from lf_registry.tiny.first_training import train
 from lf_registry.tiny.model import build_model
+from lf_registry.watch.log import read_log
 
 OVERRIDES = (
     "max_samples=16",
@@ -27,6 +29,8 @@ OVERRIDES = (
     "save_steps=24",
 )
 
+FAKE_GPUS = json.dumps({"gpus": [{"busy": 75}, {"busy": 25, "uuid": "GPU-b"}]})
+
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, bundled_texts):
@@ -36,6 +40,9 @@ def trained(tmp_path_factory, bundled_texts):
     build_model(folder / "random", bundled_texts)
     train(folder / "random", ROOT, base, steps=60)
     environment = os.environ | {"NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
+    # Watched, with GPUs that only NVML has: CUDA sees none.
+    path = os.pathsep.join([str(ROOT / "tests" / "fake_nvml"), os.environ.get("PYTHONPATH", "")])
+    environment |= {"PYTHONPATH": path, "FAKE_NVML": FAKE_GPUS, "LF_REGISTRY_WATCH": "0.05"}
     printed = []
     for command in (train_persona(base, adapter, *OVERRIDES), merge_persona(base, adapter, merged)):
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -68,6 +75,21 @@ def test_the_held_out_loss_is_measured_and_plotted(trained):
     history = json.loads((adapter / "trainer_state.json").read_text())["log_history"]
     assert any("eval_loss" in entry for entry in history)
     assert (adapter / "training_loss.png").stat().st_size > 1000
+
+
+def test_it_was_watched_by_one_process(trained):
+    _, adapter, _, printed = trained
+    rows, broken = read_log(adapter / "hardware_log.jsonl")
+    assert broken == 0 and [row["event"] for row in rows if "event" in row] == ["start", "end"]
+    assert rows[0]["processes"] == 2 and rows[0]["max_steps"] == 24 and len(rows[0]["gpus"]) == 2
+    assert sum(row.get("steps", 0) for row in rows) == 24
+    assert {"train", "data", "evaluate", "save"} <= {phase for row in rows for phase in row.get("seconds", ())}
+    assert printed.count("hardware: 24 steps") == 1 and "GPU idle 50 % of the time" in printed
+    assert (adapter / "hardware.png").is_file()
+    assert "training_loss.png" in printed.split("Figure saved at:")[1], "LLaMA-Factory has drawn its own"
+    width, height = struct.unpack(">II", (adapter / "training_loss.png").read_bytes()[16:24])
+    assert (width, height) == (900, 550), "and ours stands in its place"
+    assert (adapter / "training_eval_loss.png").is_file()
 
 
 def test_the_adapter_is_not_empty(trained):

@@ -8,16 +8,18 @@ registering in one process would be lost in the others; an import hook is active
 
 import sys
 
-#: Module -> our hook module, whose ``apply(module)`` runs right after the module was executed.
+#: Module -> our hook modules (several with spaces between), whose ``apply(module)`` runs right after the module did.
 HOOKS = {
     "llamafactory.data.parser": "lf_registry.hooks.datasets",
     "llamafactory.data.template": "lf_registry.hooks.templates",
     "llamafactory.extras.constants": "lf_registry.hooks.models",
+    "llamafactory.extras.ploting": "lf_registry.hooks.loss_plot",
     "llamafactory.hparams.finetuning_args": "lf_registry.hooks.peft_methods",
-    "llamafactory.hparams.parser": "lf_registry.hooks.peft_methods",
+    "llamafactory.hparams.parser": "lf_registry.hooks.checkpoints lf_registry.hooks.peft_methods",
     "llamafactory.launcher": "lf_registry.hooks.launcher",
     "llamafactory.model.adapter": "lf_registry.hooks.peft_methods",
-    "llamafactory.train.tuner": "lf_registry.hooks.peft_methods",
+    # The last one's callback looks at what the one before it has decided.
+    "llamafactory.train.tuner": "lf_registry.hooks.peft_methods lf_registry.hooks.saving lf_registry.hooks.hardware",
     "transformers.models.llama.configuration_llama": "lf_registry.hooks.llama_config",
 }
 
@@ -41,8 +43,8 @@ class HookFinder:
         return None
 
 
-def _run_after_exec(loader, hook_name):
-    """Make ``loader`` run the hook after it has executed its module (the loader keeps its type and its source)."""
+def _run_after_exec(loader, hook_names):
+    """Make ``loader`` run the hooks after it has executed its module (the loader keeps its type and its source)."""
     exec_module = loader.exec_module
 
     def exec_module_then_hook(module):
@@ -50,7 +52,8 @@ def _run_after_exec(loader, hook_name):
         import importlib
 
         importlib.import_module("lf_registry.errors").show_user_errors_without_traceback()
-        importlib.import_module(hook_name).apply(module)
+        for hook_name in hook_names.split():
+            importlib.import_module(hook_name).apply(module)
 
     loader.exec_module = exec_module_then_hook
 

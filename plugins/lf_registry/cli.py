@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from . import listing
+from .cli_machine import doctor
 from .cli_model import export_adapter, merge, publish
 from .cli_recipe import check, estimate
 from .errors import UserError
@@ -29,6 +30,7 @@ app.add_typer(new, name="new")
 app.command()(check)
 app.command()(estimate)
 app.command()(merge)
+app.command()(doctor)
 app.command("export-adapter")(export_adapter)
 app.command(context_settings={"allow_extra_args": True})(publish)
 

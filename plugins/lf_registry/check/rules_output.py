@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..files import is_dir, is_file
 from ..recipes import Recipe
+from ..resume.choose import refuse_ppo
+from ..resume.judge import validate
+from ..resume.look import checkpoints
 from .facts import error, get, is_on, method, stage, text, uses_fsdp, warning
 from .report import Finding
 
 Values = dict[str, Any]
 
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)$")
 #: LLaMA-Factory's ``CHECKPOINT_NAMES``: with one of these and no checkpoint, it refuses the folder.
 _WEIGHTS = (
     "adapter_model.safetensors",
@@ -24,14 +26,6 @@ _WEIGHTS = (
     "pytorch_model.bin.index.json",
     "pytorch_model.bin",
 )
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    try:
-        found = [path for path in folder.iterdir() if _CHECKPOINT.match(path.name) and path.is_dir()]
-    except OSError:
-        return None
-    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
 def output_folder(values: Values, recipe: Recipe) -> Iterator[Finding]:
@@ -52,7 +46,8 @@ def output_folder(values: Values, recipe: Recipe) -> Iterator[Finding]:
             f"there is no folder {resume} (paths start at the current folder)",
             "correct it, or remove it: the last checkpoint in output_dir is found by itself",
         )
-    last = _last_checkpoint(folder)
+    found = checkpoints(folder) if is_dir(given) else []
+    last = found[0] if found else None
     from_anew = stage(values) in ("rm", "ppo") and method(values) in ("full", "freeze")
     if is_on(values, "overwrite_output_dir"):
         if last is not None:
@@ -64,7 +59,7 @@ def output_folder(values: Values, recipe: Recipe) -> Iterator[Finding]:
                 "choose another output_dir, or move the folder away",
             )
     elif resume is None and not from_anew and last is not None:
-        yield from _resume(values, recipe, last)
+        yield from _resume_newest(values, recipe, found)
     elif resume is None and not from_anew and any(is_file(folder / name) for name in _WEIGHTS):
         yield error(
             recipe,
@@ -72,6 +67,33 @@ def output_folder(values: Values, recipe: Recipe) -> Iterator[Finding]:
             "output_dir",
             f"{given} holds the weights of a finished run, and LLaMA-Factory refuses to write over them",
             "choose another output_dir, or set `overwrite_output_dir: true`",
+        )
+
+
+def _resume_newest(values: Values, recipe: Recipe, found: list[Path]) -> Iterator[Finding]:
+    """The newest whole checkpoint is resumed from; what is newer and broken is set aside by then."""
+    if stage(values) == "ppo":
+        try:
+            refuse_ppo(str(get(values, "output_dir")), found)
+        except UserError as refused:
+            yield error(recipe, "resume", "output_dir", refused.problems[0], refused.hint or "")
+        return
+    for place, path in enumerate(found):
+        try:
+            problems = validate(path)
+        except UserError as failed:
+            yield error(recipe, "resume", "output_dir", failed.problems[0], failed.hint or "make it readable")
+            return
+        if not problems:
+            yield from _resume(values, recipe, path)
+            return
+        older = "the next older one is tried" if place + 1 < len(found) else "the run starts over"
+        yield warning(
+            recipe,
+            "broken-checkpoint",
+            "output_dir",
+            f"{path} is broken ({problems[0]}); it will be set aside as broken-{path.name}, and {older}",
+            "nothing; delete it when you need the room",
         )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from ..errors import UserError
 from ..recipes import Recipe, check_names, read_recipe
+from ..resume.launch import Subprocess
+from ..watch import seconds_between_samples
 
 
 def apply(module: ModuleType) -> None:
@@ -17,10 +20,12 @@ def apply(module: ModuleType) -> None:
 
     def launch() -> None:
         if sys.argv[1:2] == ["train"]:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # "save": until the training listens it must not kill
             prepare(sys.argv[2:], module)
         original()
 
     module.launch = launch
+    module.subprocess = Subprocess()
 
 
 def prepare(arguments: list[str], module: ModuleType) -> None:
@@ -29,6 +34,7 @@ def prepare(arguments: list[str], module: ModuleType) -> None:
     Raises:
         UserError: an unknown template or dataset, or a space where the launcher would break its command.
     """
+    seconds_between_samples()  # for its error, which each of several processes would print again
     recipe = read_recipe(arguments[0], arguments[1:]) if _is_recipe(arguments) else None
     if recipe is not None:
         check_names(recipe)

@@ -6,6 +6,7 @@ configuration of the chosen method instead; everything around it stays LLaMA-Fac
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -164,6 +165,7 @@ def _add_callback(module: ModuleType) -> None:
     """AdaLoRA's schedule needs to be called after every optimizer step."""
     original = module._training_function
 
+    @functools.wraps(original)
     def _training_function(config: dict[str, Any]) -> None:
         config["callbacks"].append(adalora_schedule())
         original(config)
