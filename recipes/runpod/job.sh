@@ -95,7 +95,7 @@ export LF_REGISTRY_JOB_RUN=$run
 python=$(find_python)
 if [ -n "$refused" ]; then
     code=2
-elif ! "$python" -c 'import lf_registry' 2>/dev/null; then
+elif ! "$python" -c 'import lf_registry, typer' 2>/dev/null; then
     printf 'error: %s\n  next: %s\n' "lf-registry is not installed for $python, so nothing was started" \
         "$python -m pip install $checkout   (or name another interpreter: PYTHON=...)" >&2
     code=1
@@ -138,7 +138,7 @@ if [ -n "$lost" ]; then
 fi
 if [ "$action" = terminate ]; then
     lost=$(cat "$jobs"/*/lose-volume 2>/dev/null || true)
-    if [ -z "$lost" ] && [ "$code" -ne 0 ]; then lost="the job did not end well"; fi
+    if [ -z "$lost" ] && [ ! -e "$run/safe" ]; then lost="nothing is published, and no network volume is known"; fi
     if [ -n "$lost" ]; then
         say "stopped instead of terminated: $lost"
         action=stop

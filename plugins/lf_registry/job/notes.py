@@ -12,6 +12,8 @@ from pathlib import Path
 VARIABLE = "LF_REGISTRY_JOB_RUN"
 #: A stop of the pod would lose what the note names; ``LOSE_VOLUME``: a termination would.
 LOSE_CONTAINER, LOSE_VOLUME = "lose-container", "lose-volume"
+#: Nothing of this job would be lost by a termination. Without this note there is none.
+SAFE = "safe"
 
 
 class Notes:

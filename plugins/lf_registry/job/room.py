@@ -172,4 +172,4 @@ _ACCUMULATION = "gradient_accumulation_steps"
 
 
 def _size(count: float) -> str:
-    return f"{count / 1e9:,.1f} GB"
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"

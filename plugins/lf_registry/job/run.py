@@ -15,7 +15,7 @@ from ..resume.look import checkpoints, look
 from .cost import Price, duration
 from .log import Log
 from .machine import Gpus, find_gpus, set_up_nccl
-from .notes import LOSE_CONTAINER, LOSE_VOLUME, Notes
+from .notes import LOSE_CONTAINER, LOSE_VOLUME, SAFE, Notes
 from .places import Surroundings, Volume, find_volume, surround
 from .plan import Plan, make_plan, working_folder
 from .process import Stopper
@@ -52,6 +52,8 @@ def run_job(request: Request, environment: Mapping[str, str]) -> int:
     log = Log(plan.folder / "job.log")
     notes = Notes(environment, plan.output)
     notes.set("log", str(log.path.absolute()))
+    if volume.network and not loses:
+        notes.set(SAFE, f"on the network volume {volume.path}")
     stopper = Stopper()
     with stopper.listening():
         log.say(f"job.sh {shlex.join(_words(request))}")

@@ -11,7 +11,7 @@ from ..resume.stop import RESUME_ME
 from .cost import Price, duration
 from .fingerprint import result_of
 from .log import Log
-from .notes import LOSE_CONTAINER, LOSE_VOLUME, Notes
+from .notes import LOSE_CONTAINER, LOSE_VOLUME, SAFE, Notes
 from .plan import Plan, commands
 from .process import Stopper, run
 from .request import Request
@@ -83,6 +83,7 @@ class Job:
         if self.request.publish:
             self.notes.clear(LOSE_CONTAINER)
             self.notes.clear(LOSE_VOLUME)
+            self.notes.set(SAFE, f"published as {self.request.publish}")
 
     def _warn_of_loss(self, loses: dict[str, str]) -> None:
         for note, text in loses.items():
