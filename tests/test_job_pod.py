@@ -148,8 +148,29 @@ def test_what_cannot_work_is_said_before_anything_runs(gpus: Desk, words, enviro
     assert gpus.calls == []
 
 
+def test_a_pod_without_runpodctl_is_stopped_over_http_and_the_key_is_no_argument(desk: Desk, volume: Path):
+    tools = Path(desk.environment["PATH"].split(":")[0])
+    (tools / "runpodctl").unlink()
+    words = ("recipe.yaml", "--volume", str(volume), "--stop", *QUICK)
+    refused = desk.job(*words, **POD)
+    assert refused.returncode == 2 and "nothing could stop the pod" in refused.stderr
+    (tools / "curl").write_text('#!/bin/sh\necho "curl $*" >>"$CALLS"\ncat >"$CALLS.stdin"\n')
+    (tools / "curl").chmod(0o755)
+    done = desk.job(*words, **POD, RUNPOD_API_KEY="k" * 20)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert desk.calls[-1].endswith("https://api.runpod.io/v2/pods/pod123/action") and "kkkk" not in desk.calls[-1]
+    assert "Bearer " + "k" * 20 in Path(desk.environment["CALLS"] + ".stdin").read_text()
+
+
+def test_a_model_that_does_not_fit_on_the_volume_is_downloaded_beside_it(desk: Desk, volume: Path):
+    words = ("model_name_or_path=Qwen/Qwen2.5-0.5B", "--volume", str(volume), "--volume-size", "2GB")
+    done = desk.job("recipe.yaml", *words)
+    assert done.returncode == 0, done.stdout
+    assert "HF_HOME stays on the container disk" in done.stdout and "HF_HOME" not in desk.seen
+
+
 def test_a_disk_that_is_too_small_is_said_with_what_is_missing_before_training(desk: Desk, volume: Path):
-    done = desk.job("recipe.yaml", "--volume", str(volume), "--volume-size", "1GB", "lora_rank=512", "save_steps=1")
+    done = desk.job("recipe.yaml", "--volume", str(volume), "--volume-size", "1GB", "lora_rank=512")
     assert done.returncode == 1 and "are missing: this job writes" in done.stdout, done.stdout
     assert "rent a larger volume" in done.stdout and desk.calls == []
 

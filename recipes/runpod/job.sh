@@ -150,6 +150,7 @@ if [ "$code" -ne 0 ] || [ -e "$run/idle" ]; then
     if [ "$code" -eq 0 ]; then why="there was nothing left to do"; fi
     keep=$(dirname -- "${log:-$run/log}")/KEEP
     say "$why: the pod stops in $wait_seconds s; to keep it: Ctrl-C, or touch $keep"
+    if [ -e "$run/log-lost" ]; then say "copy the log until then, it goes with the container disk: $log"; fi
     left=$wait_seconds
     while [ "$left" -gt 0 ] && [ -z "$interrupted" ] && [ ! -e "$keep" ]; do
         nap=$((left < 5 ? left : 5))
@@ -186,7 +187,7 @@ attempt() { # $1: stop or terminate
     if [ "$1" = stop ]; then rest; else return 1; fi
 }
 
-sync
+timeout 120 sync || true
 for pause in 1 3 9 0; do
     if reply=$(attempt "$action" 2>&1); then
         say "$action of pod $RUNPOD_POD_ID asked for${reply:+: $reply}"

@@ -19,14 +19,19 @@ class Price:
 
     def of(self, seconds: float) -> str:
         """What so many seconds cost, as text."""
-        if self.dollars is None:
-            return "cost not known"
-        return f"${seconds / 3600 * self.dollars:.2f}"
+        return cost_text(0, seconds) if self.dollars is None else cost_text(seconds / 3600 * self.dollars, 0)
 
     def __str__(self) -> str:
         if self.dollars is None:
             return "the price of this machine is not known; --price DOLLARS_AN_HOUR shows what each stage costs"
         return f"${self.dollars:.2f} an hour ({self.source})"
+
+
+def cost_text(dollars: float, unpriced: float) -> str:
+    """``$1.20``, and the seconds for which no price was known."""
+    if not unpriced:
+        return f"${dollars:.2f}"
+    return f"${dollars:.2f} and {duration(unpriced)} without a price" if dollars else "cost not known"
 
 
 def duration(seconds: float) -> str:

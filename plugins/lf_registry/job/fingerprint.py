@@ -47,7 +47,7 @@ _NOT_RESULT = ("training_args.bin", "optimizer.bin", "scheduler.bin")
 _EDGE = 1 << 20
 
 
-def source_of(recipe: Recipe) -> dict[str, str]:
+def source_of(recipe: Recipe, leave_out: frozenset[str] = HARMLESS) -> dict[str, str]:
     """What a training is made from: ``key`` -> value, and file -> digest of its content.
 
     Files are the DeepSpeed configuration, the datasets that stand in a local ``dataset_info.json``, and the template.
@@ -56,7 +56,7 @@ def source_of(recipe: Recipe) -> dict[str, str]:
     found = {
         key: json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
         for key, value in values.items()
-        if key not in HARMLESS
+        if key not in leave_out
     }
     for path in _files(values):
         if path.is_file():

@@ -90,10 +90,12 @@ class Surroundings:
     Attributes:
         environment: variables.
         said: what was set and why, one sentence each.
+        moved: HF_HOME was set here, not by the user.
     """
 
     environment: dict[str, str]
     said: list[str] = field(default_factory=list)
+    moved: bool = False
 
     def set(self, name: str, value: str, why: str) -> None:
         """Set a variable and say so."""
@@ -109,6 +111,7 @@ def surround(environment: Mapping[str, str], volume: Volume, scratch: Path = Pat
     home = home.expanduser()
     if volume.path is not None and not environment.get("HF_HOME") and not environment.get("HF_HUB_CACHE"):
         found.set("HF_HOME", str(volume.path / ".cache/huggingface"), "models are not downloaded again after a stop")
+        found.moved = True
         if (home / "token").is_file() and not environment.get("HF_TOKEN_PATH"):
             found.set("HF_TOKEN_PATH", str(home / "token"), "the token stays where `hf auth login` put it")
     elif volume.path is not None and not volume.holds(environment.get("HF_HUB_CACHE") or home):

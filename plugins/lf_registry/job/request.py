@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,13 @@ class Request:
         return tuple(text for text in self.overrides if text.startswith(_OF_MERGE))
 
 
+def can_stop(environment: Mapping[str, str]) -> bool:
+    """Whether job.sh has a way to stop the pod."""
+    path = environment.get("PATH")
+    rest = environment.get("RUNPOD_API_KEY") and shutil.which("curl", path=path)
+    return bool(rest or shutil.which("runpodctl", path=path))
+
+
 def check_request(request: Request, environment: Mapping[str, str]) -> None:
     """Refuse what cannot be meant.
 
@@ -69,6 +77,8 @@ def check_request(request: Request, environment: Mapping[str, str]) -> None:
     end = "--terminate" if request.terminate else "--stop"
     if (request.stop or request.terminate) and not environment.get("RUNPOD_POD_ID"):
         problems.append(f"{end}: RUNPOD_POD_ID is not set, so this is no pod that could be stopped; leave {end} out")
+    elif (request.stop or request.terminate) and not can_stop(environment):
+        problems.append(f"{end}: neither runpodctl is here, nor curl with RUNPOD_API_KEY: nothing could stop the pod")
     if request.public and not request.publish:
         problems.append("--public goes with --publish REPO_ID")
     if request.merge_overrides and not request.merge:

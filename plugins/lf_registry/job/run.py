@@ -21,7 +21,7 @@ from .plan import Plan, make_plan, working_folder
 from .process import Stopper
 from .request import Request, check_request
 from .room import Forecast, check_room, forecast, remarks
-from .state import STAGES, State
+from .state import STAGES, Stage, State
 from .work import Failed, Job
 
 
@@ -52,6 +52,8 @@ def run_job(request: Request, environment: Mapping[str, str]) -> int:
     log = Log(plan.folder / "job.log")
     notes = Notes(environment, plan.output)
     notes.set("log", str(log.path.absolute()))
+    if environment.get("RUNPOD_POD_ID") and not volume.holds(log.path):
+        notes.set("log-lost", "the log is on the container disk")
     if volume.network and not loses:
         notes.set(SAFE, f"on the network volume {volume.path}")
     stopper = Stopper()
@@ -67,14 +69,14 @@ def run_job(request: Request, environment: Mapping[str, str]) -> int:
         except Failed as failed:
             if failed.code == 75 and stopper.asked:
                 notes.set("stopped", "asked")
-            _say_end(log, plan, request, state, price, [f"{failed.stage} is not done", f"next: {failed.next}"])
+            _say_end(log, plan, request, state, [f"{failed.stage} is not done", f"next: {failed.next}"])
             return failed.code
         except UserError as error:
             log.say(f"error: {error}")
             return error.exit_code
     if not job.worked:
         notes.set("idle", "every stage was done before")
-    _say_end(log, plan, request, state, price, _done(plan, request))
+    _say_end(log, plan, request, state, _done(plan, request))
     return 0
 
 
@@ -144,13 +146,35 @@ def _look(request: Request, plan: Plan, volume: Volume, around: Surroundings, lo
         for line in remarks(plan, seen, gpus):
             log.say(line)
         try:
-            for line in check_room(plan, seen, volume, around.environment, request.volume_size):
+            for line in _room(request, plan, seen, volume, around):
                 log.say(f"disk: {line}")
         except UserError as error:
             problems += _told(error)
     if problems:
         raise UserError(problems)
     return plan, price
+
+
+def _room(request: Request, plan: Plan, seen: Forecast, volume: Volume, around: Surroundings) -> list[str]:
+    """Check the disks; the download goes beside the volume when it is what does not fit there.
+
+    Raises:
+        UserError: see ``check_room``.
+    """
+    try:
+        return check_room(plan, seen, volume, around.environment, request.volume_size)
+    except UserError:
+        if not around.moved:
+            raise
+        outside = {name: value for name, value in around.environment.items() if name != "HF_HOME"}
+        try:
+            lines = check_room(plan, seen, volume, outside, request.volume_size)
+        except UserError:
+            lines = []
+        if not lines:
+            raise
+        del around.environment["HF_HOME"]
+        return ["HF_HOME stays on the container disk, because the model does not fit on the volume too", *lines]
 
 
 def _told(error: UserError) -> list[str]:
@@ -215,17 +239,19 @@ def _words(request: Request) -> list[str]:
     return words + [f"--{name.replace('_', '-')}" for name in flags if getattr(request, name)]
 
 
-def _say_end(log: Log, plan: Plan, request: Request, state: State, price: Price, lines: list[str]) -> None:
+def _say_end(log: Log, plan: Plan, request: Request, state: State, lines: list[str]) -> None:
     """The table of stages, and what to do next."""
     wanted = {"check", "train"} | ({"merge"} if plan.merge else set()) | ({"publish"} if request.publish else set())
-    total = 0.0
+    total = Stage()
     for name in [name for name in STAGES if name in wanted]:
         stage = state[name]
-        total += stage.seconds
+        total.seconds += stage.seconds
+        total.dollars += stage.dollars
+        total.unpriced += stage.unpriced
         done = "done" if stage.finished else "not done"
         tries = f", {stage.attempts} attempts" if stage.attempts > 1 else ""
-        log.say(f"  {name:8} {done:8}  {duration(stage.seconds)}, {price.of(stage.seconds)}{tries}")
-    log.say(f"  together            {duration(total)}, {price.of(total)}; starts, pauses and storage not counted")
+        log.say(f"  {name:8}  {done:8}  {duration(stage.seconds)}, {stage.cost}{tries}")
+    log.say(f"  together            {duration(total.seconds)}, {total.cost}; starts, pauses and storage not counted")
     for line in lines:
         log.say(line)
 

@@ -19,9 +19,9 @@ _REPORT = "merge_report.json"
 
 def sources(plan: Plan, request: Request, state: State) -> dict[str, dict[str, str]]:
     """What each stage is made from, as far as it is known now: the result of the one before is part of it."""
-    recipe = source_of(plan.recipe)
+    recipe, everything = source_of(plan.recipe), source_of(plan.recipe, frozenset())
     trained = {f"trained {name}": digest for name, digest in state["train"].result.items()}
-    found = {"check": recipe, "train": recipe}
+    found = {"check": everything, "train": recipe}
     last = trained
     if plan.merge is not None:
         keys = {f"merge {key}": str(value) for key, value in plan.merge.values.items()}

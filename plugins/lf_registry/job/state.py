@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import json_text, write_atomically
+from .cost import cost_text
 
 STAGES = ("check", "train", "merge", "publish")
 _VERSION = 1
@@ -23,7 +24,8 @@ class Stage:
         result: what came out; empty: nothing to keep.
         finished: when it was done (seconds since 1970), 0: not yet.
         attempts: how often it was started.
-        seconds: of all attempts, those that were killed included up to half a minute.
+        seconds: of all attempts; of one that was killed up to its last quarter of a minute.
+        dollars: what they cost, ``unpriced`` seconds left out, in which no price was known.
     """
 
     source: dict[str, str] = field(default_factory=dict)
@@ -31,6 +33,21 @@ class Stage:
     finished: float = 0.0
     attempts: int = 0
     seconds: float = 0.0
+    dollars: float = 0.0
+    unpriced: float = 0.0
+
+    @property
+    def cost(self) -> str:
+        """What all attempts cost, as text."""
+        return cost_text(self.dollars, self.unpriced)
+
+    def spend(self, seconds: float, dollars_an_hour: float | None) -> None:
+        """Count time."""
+        self.seconds += seconds
+        if dollars_an_hour is None:
+            self.unpriced += seconds
+        else:
+            self.dollars += seconds / 3600 * dollars_an_hour
 
 
 class State:

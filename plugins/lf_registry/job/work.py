@@ -165,7 +165,7 @@ class Job:
         raise Failed(name, 1, fixes[name])
 
     def _tick(self, name: str, spent: float) -> None:
-        self.state[name].seconds += spent
+        self.state[name].spend(spent, self.price.dollars)
         try:
             self.state.write()
         except UserError as error:
