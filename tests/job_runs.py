@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from conftest import ROOT
 
@@ -137,6 +138,24 @@ def desk(tmp_path, interpreter) -> Desk:
         "HF_HUB_OFFLINE": "1",
     }
     return Desk(folder, environment)
+
+
+@pytest.fixture
+def ask(desk: Desk, monkeypatch):
+    """Start a job in this process, which costs less, where nothing is to run: (exit code, what it prints)."""
+    from lf_registry.errors import UserError
+    from lf_registry.job.__main__ import app
+
+    def start(*words: str, **environment: str) -> tuple[int, str]:
+        monkeypatch.chdir(desk.folder)
+        for name, value in (desk.environment | environment).items():
+            monkeypatch.setenv(name, value)
+        done = CliRunner().invoke(app, list(words))
+        if isinstance(done.exception, UserError):
+            return done.exception.exit_code, done.output + str(done.exception)
+        return done.exit_code, done.output
+
+    return start
 
 
 @pytest.fixture

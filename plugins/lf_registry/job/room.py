@@ -119,7 +119,9 @@ def check_room(
         else:
             said.append(f"{on.path}: {_size(free)} free{how}, this job writes {_size(on.needed)} ({parts})")
     if problems:
-        change = f"add {' '.join(suggestion)} behind the recipe, or " if suggestion else ""
+        # Checkpoints of weights alone would fit too, but nothing goes on from them.
+        resumes = suggestion and not any("save_only_model" in text for text in suggestion)
+        change = f"add {' '.join(suggestion)} behind the recipe, or " if resumes else ""
         raise UserError(problems, hint=f"{change}make room, or rent a larger volume; nothing was trained yet")
     return said
 
