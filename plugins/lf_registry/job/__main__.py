@@ -25,6 +25,9 @@ def job(
     merge: Annotated[str | None, typer.Option(help="Then merge with this recipe (recipes/merge/*.yaml).")] = None,
     publish: Annotated[str | None, typer.Option(help="Then publish as this Hub id, private.")] = None,
     public: Annotated[bool, typer.Option("--public", help="Publish for everyone.")] = False,
+    license: Annotated[
+        str | None, typer.Option(help="For the card, when the base model's licence is not known.")
+    ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Then stop the pod, also after a failure.")] = False,
     terminate: Annotated[
         bool,
@@ -66,6 +69,7 @@ def job(
         merge=merge,
         publish=publish,
         public=public,
+        license=license,
         stop=stop,
         terminate=terminate,
         price=price,

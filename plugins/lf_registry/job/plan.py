@@ -158,6 +158,7 @@ def commands(plan: Plan, request: Request, card_recipe: Path) -> dict[str, list[
     if plan.merge is not None:
         found["merge"] = [own, "merge", str(plan.merge.path), *plan.merge.overrides]
     if request.publish:
-        public = ["--public"] if request.public else []
-        found["publish"] = [own, "publish", str(plan.result), request.publish, "--recipe", str(card_recipe), *public]
+        words = [own, "publish", str(plan.result), request.publish, "--recipe", str(card_recipe)]
+        words += ["--license", request.license] if request.license else []
+        found["publish"] = words + (["--public"] if request.public else [])
     return found

@@ -24,6 +24,7 @@ class Request:
         merge: a recipe for merging; None: the adapter is the result.
         publish: where on the Hub the result goes.
         public: make it public.
+        license: for its card, when the base model's is not known.
         stop: stop the pod at the end; ``terminate``: delete it.
         price: dollars an hour for the whole machine; None: the listed price of its GPUs.
         volume: the folder that outlives this container; None: found.
@@ -37,6 +38,7 @@ class Request:
     merge: str | None = None
     publish: str | None = None
     public: bool = False
+    license: str | None = None
     stop: bool = False
     terminate: bool = False
     price: float | None = None
@@ -79,8 +81,9 @@ def check_request(request: Request, environment: Mapping[str, str]) -> None:
         problems.append(f"{end}: RUNPOD_POD_ID is not set, so this is no pod that could be stopped; leave {end} out")
     elif (request.stop or request.terminate) and not can_stop(environment):
         problems.append(f"{end}: neither runpodctl is here, nor curl with RUNPOD_API_KEY: nothing could stop the pod")
-    if request.public and not request.publish:
-        problems.append("--public goes with --publish REPO_ID")
+    for option, given in (("--public", request.public), ("--license", request.license)):
+        if given and not request.publish:
+            problems.append(f"{option} goes with --publish REPO_ID")
     if request.merge_overrides and not request.merge:
         problems.append(f"{request.merge_overrides[0]} is of a merge; add --merge MERGE_RECIPE, or leave it out")
     for text in (*request.overrides, request.publish or ""):

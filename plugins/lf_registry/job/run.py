@@ -235,6 +235,7 @@ def _words(request: Request) -> list[str]:
     words = [request.recipe, *request.overrides]
     words += ["--merge", request.merge] if request.merge else []
     words += ["--publish", request.publish] if request.publish else []
+    words += ["--license", request.license] if request.license else []
     flags = ("public", "stop", "terminate", "accept_changes", "network_volume")
     return words + [f"--{name.replace('_', '-')}" for name in flags if getattr(request, name)]
 
