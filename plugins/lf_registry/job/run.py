@@ -17,7 +17,7 @@ from .log import Log
 from .machine import Gpus, find_gpus, set_up_nccl
 from .notes import LOSE_CONTAINER, LOSE_VOLUME, SAFE, Notes
 from .places import Surroundings, Volume, find_volume, surround
-from .plan import Plan, make_plan, working_folder
+from .plan import Plan, is_local, make_plan, working_folder
 from .process import Stopper
 from .request import Request, check_request
 from .room import Forecast, check_room, forecast, remarks
@@ -134,6 +134,11 @@ def _look(request: Request, plan: Plan, volume: Volume, around: Surroundings, lo
     problems += _checkpoint_problems(plan, gpus, around.environment)
     if request.publish:
         problems += _token_problems(around.environment)
+        if is_local(model := plan.recipe.values.get("model_name_or_path")):
+            log.say(
+                f"warning: --publish: {model} is a folder of this machine, so the card cannot name the base model; write "
+                f"`base_model: OWNER/NAME` into the metadata of {plan.result}/README.md before it is published"
+            )
     seen: Forecast | None = None
     try:
         seen = forecast(plan, gpus)
