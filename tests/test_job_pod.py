@@ -44,14 +44,14 @@ def test_on_a_volume_everything_that_must_survive_does_and_the_pod_stops(gpus: D
     log = (volume / "outputs/try.job/job.log").read_text()
     assert "is published as me/try, verified" in log and "stop of pod pod123 asked for" in log
     again = gpus.job(*words, *QUICK, **POD)  # somebody starts the pod to look at the result: there is time to say so
-    assert "there was nothing left to do: the pod stops in 1 s" in again.stdout and gpus.calls[-1] == STOP
+    assert "there was nothing left to do: the pod is to stop in 1 s" in again.stdout and gpus.calls[-1] == STOP
     assert not list(Path(gpus.environment["LF_REGISTRY_JOBS"]).iterdir())
 
 
 @pytest.mark.parametrize(
     ("words", "environment", "calls", "said"),
     [
-        (["--stop"], {"TRAIN": "fail"}, [STOP], "the job failed: the pod stops in 1 s"),
+        (["--stop"], {"TRAIN": "fail"}, [STOP], "the job failed: the pod is to stop in 1 s"),
         (["--terminate"], {}, [STOP], "--terminate would delete what was trained"),
         (["--terminate", "--network-volume"], {"TRAIN": "fail"}, [DELETE], "the job failed"),
         (["--terminate", "--publish", "me/try"], {}, [DELETE], "verified"),
