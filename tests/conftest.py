@@ -17,6 +17,7 @@ pytest_plugins = (
     "card_folders",
     "html_page",
     "hub.fixtures",
+    "job_runs",
     "merge_models",
     "model_folders",
     "publish_folders",
