@@ -17,7 +17,7 @@ HOOKS = {
     "llamafactory.hparams.parser": "lf_registry.hooks.checkpoints",
     "llamafactory.launcher": "lf_registry.hooks.launcher",
     # The second one's callback looks at what the first one's has decided.
-    "llamafactory.train.tuner": "lf_registry.hooks.saving lf_registry.hooks.hardware",
+    "llamafactory.train.tuner": "lf_registry.hooks.saving lf_registry.hooks.hardware lf_registry.hooks.ray_cluster",
     "transformers.models.llama.configuration_llama": "lf_registry.hooks.llama_config",
 }
 
