@@ -37,8 +37,9 @@ def table(header: str) -> str:
         volume = math.ceil((disk.total / 1e9 + BESIDE) / 10) * 10
         minutes = math.ceil(row.cost.hours * 60)
         command = " ".join((f"`{name}.yaml`", *(f"`{change}`" for change in changes)))
+        memory = f"{row.memory.total / 2**30:.0f} of {gpu.memory_gib:.0f} GiB"
         lines.append(
-            f"| {command} | {count}x {gpu.name} | {row.memory.total / 2**30:.0f} of {gpu.memory_gib:.0f} GiB | {volume} GB "
+            f"| {command} | {count}x {gpu.name} | {memory} | {volume} GB "
             f"| {minutes} min | ${count * gpu.dollars:.2f} | ${row.cost.dollars:.2f} |"
         )
     return "\n".join(lines)

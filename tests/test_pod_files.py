@@ -30,7 +30,7 @@ INSTRUCTIONS = [
 
 
 def stays_outside(path: str) -> bool:
-    """By .dockerignore. Docker's patterns begin at the root, as Git's do behind a slash; the last that matches counts."""
+    """By .dockerignore: the last pattern that matches counts. Docker's begin at the root, as Git's behind a slash."""
     lines = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.strip()]
     anchored = [re.sub(r"^(!?)(?!\*|/|#)", r"\1/", line) for line in lines]
     return pathspec.PathSpec.from_lines("gitignore", anchored).match_file(path)
