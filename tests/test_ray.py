@@ -44,7 +44,8 @@ def test_llamafactory_still_reserves_what_the_hook_expects():
     from llamafactory.train import trainer_utils, tuner
 
     assert f'bundle = {{"CPU": {CPUS}}}' in inspect.getsource(trainer_utils.get_placement_group)
-    assert tuner.get_placement_group.__module__ == "lf_registry.hooks.ray_cluster"
+    assert inspect.unwrap(tuner.get_placement_group) is trainer_utils.get_placement_group, "hooked"
+    assert tuner.get_placement_group is not trainer_utils.get_placement_group
     source = inspect.getsource(tuner._ray_training_function)
     assert "total_devices = int(ray.cluster_resources().get(device_name, 0))" in source
     assert "get_placement_group(total_devices)" in source

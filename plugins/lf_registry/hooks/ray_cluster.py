@@ -6,6 +6,7 @@ eight CPUs a GPU, which are common for rent, waits for ever while it is paid for
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ def apply(module: ModuleType) -> None:
     """Look at the nodes before LLaMA-Factory reserves."""
     original = module.get_placement_group
 
+    @functools.wraps(original)
     def get_placement_group(num_workers: int) -> Any:
         check_nodes(module.ray.nodes(), module.get_device_name().upper())
         return original(num_workers)
