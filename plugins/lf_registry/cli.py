@@ -153,6 +153,20 @@ def convert(
     print("\n".join(report_lines(report, name)))
 
 
+@app.command()
+def stats(
+    dataset: Annotated[str, typer.Argument(help="One of `lf-registry list datasets`.")],
+    tokenizer: Annotated[str | None, typer.Option(help="Folder or Hub id: count its tokens too.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    plots: Annotated[Path | None, typer.Option(help="Also write SVG plots into this folder.", file_okay=False)] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of dataset_info.json.", file_okay=False)] = None,
+) -> None:
+    """Measure a dataset: lengths, special characters, and where the answers stand in their contexts."""
+    from .stats.command import stats as run
+
+    run(dataset, root=root, tokenizer=tokenizer, as_json=json, plots=plots)
+
+
 def main() -> None:
     """Run the command; a ``UserError`` becomes one message and its exit code."""
     try:
