@@ -47,3 +47,15 @@ def export_adapter(
     from .merge.export_adapter import export_adapter as run
 
     print("\n".join(run(checkpoint, out)))
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="An adapter or a merged model.", file_okay=False)],
+    base: Annotated[str | None, typer.Option(help="Folder or Hub id; from the folder when left out.")] = None,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+) -> None:
+    """Chat with a model before and after its training, side by side, in the browser."""
+    from .chat_page.command import demo as run
+
+    raise typer.Exit(run(folder, base=base, host=host, port=port))
