@@ -11,7 +11,7 @@ import typer
 
 from . import listing
 from .cli_machine import doctor
-from .cli_model import export_adapter, merge, publish
+from .cli_model import demo, export_adapter, merge, publish
 from .cli_recipe import check, estimate
 from .errors import UserError
 from .leave import leave
@@ -33,6 +33,7 @@ app.command()(merge)
 app.command()(doctor)
 app.command("export-adapter")(export_adapter)
 app.command(context_settings={"allow_extra_args": True})(publish)
+app.command()(demo)
 
 
 class Kind(StrEnum):
@@ -154,6 +155,20 @@ def convert(
         overwrite=overwrite,
     )
     print("\n".join(report_lines(report, name)))
+
+
+@app.command()
+def stats(
+    dataset: Annotated[str, typer.Argument(help="One of `lf-registry list datasets`.")],
+    tokenizer: Annotated[str | None, typer.Option(help="Folder or Hub id: count its tokens too.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    plots: Annotated[Path | None, typer.Option(help="Also write SVG plots into this folder.", file_okay=False)] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of dataset_info.json.", file_okay=False)] = None,
+) -> None:
+    """Measure a dataset: lengths, special characters, and where the answers stand in their contexts."""
+    from .stats.command import stats as run
+
+    run(dataset, root=root, tokenizer=tokenizer, as_json=json, plots=plots)
 
 
 def main() -> None:

@@ -95,3 +95,15 @@ def publish(
         allow=tuple(allow or ()),
     )
     publish_and_print(request, token=token, more=context.args)
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="An adapter or a merged model.", file_okay=False)],
+    base: Annotated[str | None, typer.Option(help="Folder or Hub id; from the folder when left out.")] = None,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+) -> None:
+    """Chat with a model before and after its training, side by side, in the browser."""
+    from .chat_page.command import demo as run
+
+    raise typer.Exit(run(folder, base=base, host=host, port=port))
