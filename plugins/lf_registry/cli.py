@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import listing
-from .cli_model import export_adapter, merge
+from .cli_model import compare, export_adapter, merge
 from .cli_recipe import check, estimate
 from .errors import UserError
 from .leave import leave
@@ -30,6 +30,7 @@ app.command()(check)
 app.command()(estimate)
 app.command()(merge)
 app.command("export-adapter")(export_adapter)
+app.command()(compare)
 
 
 class Kind(StrEnum):

@@ -16,7 +16,7 @@ from .labels import Labels, is_right, macro_f1
 if TYPE_CHECKING:
     import numpy as np
 
-#: Turns references into what scores one (answer, reference); None for a pair that this metric cannot say anything about.
+#: Turns references into what scores one (answer, reference); None: it cannot say anything.
 Prepare = Callable[[Sequence[str]], Callable[[str, str], float | None]]
 
 
@@ -149,7 +149,7 @@ def _labelled(references: Sequence[str]) -> Callable[[str, str], float | None]:
 
 def _coded(references: Sequence[str]) -> Callable[[str, str], float | None]:
     labels = Labels.of(references)
-    return lambda answer, reference: labels.pair(answer, reference)
+    return labels.pair
 
 
 METRICS = {
