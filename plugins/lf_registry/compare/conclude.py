@@ -27,6 +27,9 @@ def summarize(
 ) -> dict[str, Any]:
     """Everything that ``summary.json`` holds, and the report shows.
 
+    Where training and held-out prompts were both asked, the metrics and the perplexity are those of the held-out ones:
+    with prompts among them that were learned by heart they would flatter the model.
+
     Args:
         rows: every prompt with both answers.
         metrics: what was measured.
@@ -35,6 +38,9 @@ def summarize(
         notes: what the user should know.
         train, held_out: datasets whose gap is looked at.
     """
+    seen = [row for row in rows if row.prompt.source in train]
+    new = [row for row in rows if row.prompt.source in held_out]
+    judging = new if seen and new else rows
     summary: dict[str, Any] = {
         "format": 1,
         "base": about["base"],
@@ -44,22 +50,24 @@ def summarize(
         "changed": {change: sum(row.change == change for row in rows) for change in (BETTER, WORSE, MIXED, SAME)},
         "equal_answers": sum(row.said[BEFORE].text == row.said[AFTER].text for row in rows),
         "flips": sum(bool(row.flips) for row in rows),
+        "measured_on": {"prompts": len(judging), "held_out": judging is new},
         "metrics": {},
-        "perplexity": perplexity(rows),
+        "perplexity": perplexity(judging),
         "sanity": sanity(rows),
         "speed": speed(log),
     }
+    which = "held-out prompts" if judging is new else "prompts"
     sentences = [_equal(summary)]
-    results = [(metric.name, measured(rows, metric)) for metric in metrics] + [("judge", judged(rows))]
+    results = [(metric.name, measured(judging, metric)) for metric in metrics] + [("judge", judged(judging))]
     for name, result in results:
         if result is not None:
             summary["metrics"][name] = result.as_json()
-            sentences.append(metric_sentence(name, result))
+            sentences.append(metric_sentence(name, result, which))
     if summary["perplexity"]:
-        sentences.append(perplexity_sentence(summary["perplexity"]))
+        sentences.append(perplexity_sentence(summary["perplexity"], which))
     sentences += sanity_sentences(summary["sanity"], len(rows))
     notes = [*notes, *_left_out(metrics, dict(results))]
-    summary["over_fitting"] = _over_fitting(rows, metrics, train, held_out)
+    summary["over_fitting"] = _over_fitting(seen, new, metrics, train, held_out)
     if summary["over_fitting"]:
         sentences += summary["over_fitting"]["sentences"]
     fast = speed_sentence(summary["speed"])
@@ -114,16 +122,14 @@ def _left_out(metrics: Sequence[Metric], results: Mapping[str, Any]) -> list[str
 
 
 def _over_fitting(
-    rows: Sequence[Row], metrics: Sequence[Metric], train: Sequence[str], held_out: Sequence[str]
+    seen: Sequence[Row], new: Sequence[Row], metrics: Sequence[Metric], train: Sequence[str], held_out: Sequence[str]
 ) -> dict[str, Any] | None:
     """What a comparison on training and held-out prompts says; None when both were not named."""
-    seen = [row for row in rows if row.prompt.source in train]
-    new = [row for row in rows if row.prompt.source in held_out]
     if not seen or not new:
         return None
     comparisons = over_fitting(seen, new, metrics)
     both = repeated(seen, new)
-    lines = [f"On training and held-out prompts, {entry['sentence']}" for entry in comparisons]
+    lines = [entry["sentence"] for entry in comparisons]
     if both:
         lines.append(
             f"{both} of {len(new)} held-out prompts are among the training prompts too: they hold nothing out."

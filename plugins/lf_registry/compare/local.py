@@ -67,15 +67,13 @@ class LocalModel:
     """
 
     def __init__(self, side: Side, *, dtype: str = "auto", trust: bool = False) -> None:
-        import torch
-
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with quiet():
             try:
                 self.model = self._load(side, dtype, trust)
             except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
                 first = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 raise UserError(f"{side.label}: cannot be loaded: {first}", hint=_hint(str(error))) from None
+        self.device = self.model.device
         plain = self.model.get_base_model() if side.adapter else self.model
         stops = plain.generation_config.eos_token_id
         self._stops = [] if stops is None else [stops] if isinstance(stops, int) else list(stops)
@@ -84,18 +82,21 @@ class LocalModel:
         self.context: int | None = context if isinstance(context, int) else None
 
     def _load(self, side: Side, dtype: str, trust: bool) -> Any:
+        import torch
         from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        model = AutoModelForCausalLM.from_pretrained(side.model, dtype=dtype, trust_remote_code=trust)
+        # With GPUs the layers are spread over all of them; a quantized model can only be loaded there.
+        spread = {"device_map": "auto"} if torch.cuda.is_available() else {}
+        model = AutoModelForCausalLM.from_pretrained(side.model, dtype=dtype, trust_remote_code=trust, **spread)
         if side.rows is not None:
             model.resize_token_embeddings(side.rows, mean_resizing=False)
         if side.adapter is not None:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(side.adapter))
-        return model.to(self.device).eval()
+        return model.eval()
 
     @contextmanager
     def as_side(self, side: Side) -> Iterator[None]:

@@ -14,11 +14,11 @@ from .summary import likelihoods, measured, per_character, perplexity
 
 #: What a metric says about a fine-tuning, from both kinds of prompts.
 VERDICTS = {
-    "over-fitted": "the model got better on what it was trained on and worse on what it was not: it is over-fitted",
-    "memorized": "the model got better only on what it was trained on: it learned these answers by heart",
-    "partly": "the model got better on both, but far more on what it was trained on: in part it learned by heart",
-    "general": "the model got better on both alike: what it learned carries over",
-    "nothing": "the model got better on neither",
+    "over-fitted": "better on what it was trained on, worse on what it was not: the model is over-fitted",
+    "memorized": "better only on what it was trained on: the model learned these answers by heart",
+    "partly": "better on both, but far more on what it was trained on: in part the model learned by heart",
+    "general": "better on prompts that it was not trained on too: what it learned carries over",
+    "no gain": "no gain that is more than noise on either",
     "unclear": "too little differs to say anything",
 }
 
@@ -93,8 +93,8 @@ def _entry(
     trained, other = numbers
     assert trained is not None and other is not None
     sentence = (
-        f"{name}: {number(trained[0])} to {number(trained[1])} on training prompts, {number(other[0])} to "
-        f"{number(other[1])} on held-out ones: {VERDICTS[verdict]}."
+        f"Over-fitting by {name}: {number(trained[0])} to {number(trained[1])} on training prompts, "
+        f"{number(other[0])} to {number(other[1])} on held-out ones: {VERDICTS[verdict]}."
     )
     return {
         "name": name,
@@ -113,7 +113,7 @@ def _verdict(results: list[Any], sign: int, low: float | None, high: float | Non
     apart = low is not None and high is not None and low > 0
     if not gained[0]:
         changed = train.wins + train.losses + other.wins + other.losses
-        return "general" if gained[1] else "nothing" if changed else "unclear"
+        return "general" if gained[1] else "no gain" if changed else "unclear"
     if lost:
         return "over-fitted"
     if not gained[1]:

@@ -14,12 +14,10 @@ def number(value: float) -> str:
     """A number with as many digits as say something.
 
     >>> [number(value) for value in (0.5, 1.0, 0.12345, 12.345, 12900.0, 0.0)]
-    ['0.500', '1.00', '0.123', '12.3', '12,900', '0']
+    ['0.500', '1', '0.123', '12.3', '12,900', '0']
     """
-    if value == 0:
-        return "0"
     size = abs(value)
-    if size >= 1000:
+    if size >= 1000 or float(value).is_integer():
         return f"{value:,.0f}"
     return f"{value:.{1 if size >= 10 else 2 if size >= 1 else 3}f}"
 
@@ -39,11 +37,13 @@ def certainty(result: Paired, what: str = "difference") -> str:
     return f"the {what} is not more than noise"
 
 
-def metric_sentence(name: str, result: Paired) -> str:
+def metric_sentence(name: str, result: Paired, which: str = "prompts") -> str:
     """One metric: from what to what, its interval, on how many prompts better and worse, and whether that is noise."""
     metric = METRICS.get(name)
     higher = metric.higher if metric else True
     label = f"{name} ({metric.about})" if metric else name
+    if result.wins + result.losses == 0:
+        return f"{label} is {number(result.after)} before and after on {result.prompts} {which}: no prompt differs."
     if result.difference == 0:
         way = "stayed at " + number(result.before)
     else:
@@ -55,19 +55,19 @@ def metric_sentence(name: str, result: Paired) -> str:
     )
     left = f"; {result.left_out} prompts left out" if result.left_out else ""
     return (
-        f"{label} {way} on {result.prompts} prompts ({_signed(result.difference)}{interval}; {result.wins} better, "
+        f"{label} {way} on {result.prompts} {which} ({_signed(result.difference)}{interval}; {result.wins} better, "
         f"{result.losses} worse, {result.ties} equal{left}): {certainty(result)}."
     )
 
 
-def perplexity_sentence(values: dict[str, Any]) -> str:
+def perplexity_sentence(values: dict[str, Any], which: str = "prompts") -> str:
     """The likelihood of the references."""
     result = Paired(**values["mean_log_likelihood"])
     before, after = values[BEFORE], values[AFTER]
     verb = "fell" if after < before else "rose" if after > before else "stayed"
     return (
         f"Perplexity of the references per {values['unit']} {verb} from {number(before)} to {number(after)}: they are "
-        f"likelier on {result.wins} of {result.prompts} prompts, less likely on {result.losses}; {certainty(result)}."
+        f"likelier on {result.wins} of {result.prompts} {which}, less likely on {result.losses}; {certainty(result)}."
     )
 
 
