@@ -26,7 +26,7 @@ def marked(before: str, after: str) -> tuple[Pieces, Pieces]:
     if before == after or max(len(first), len(second)) > _MOST:
         return plain
     matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
-    if matcher.ratio() < _ALIKE:
+    if _alike(first, second, matcher.get_matching_blocks()) < _ALIKE:
         return plain
     left: Pieces = []
     right: Pieces = []
@@ -36,3 +36,13 @@ def marked(before: str, after: str) -> tuple[Pieces, Pieces]:
         if c < d:
             right.append((kind != "equal", "".join(second[c:d])))
     return left, right
+
+
+def _alike(first: list[str], second: list[str], blocks: list[difflib.Match]) -> float:
+    """The share of characters that both have in common, white space not counted."""
+    common = sum(_size(first[block.a : block.a + block.size]) for block in blocks)
+    return 2 * common / max(_size(first) + _size(second), 1)
+
+
+def _size(pieces: list[str]) -> int:
+    return sum(len(piece) for piece in pieces if not piece.isspace())

@@ -17,11 +17,12 @@ FLAGS = {
 
 #: Bare numbering, `1. 2. 3. 4.`: four numbers in a row with nothing behind them.
 _NUMBERING = re.compile(r"(?:\b\d{1,3}[.)]\s+){3,}\d{1,3}[.)]")
-#: A piece of up to 80 characters, five times in a row or more. Three are usual in Korean (ㅋㅋㅋ), ten are not.
-_LOOP = re.compile(r"(\S.{0,79}?|\s)\1{4,}", re.DOTALL)
-_SHORTEST_LOOP = 10
+#: A piece of up to 80 characters, four times in a row or more. ㅋㅋㅋ is usual in Korean, ten of them are not.
+_LOOP = re.compile(r"(\S.{0,79}?|\s)\1{3,}", re.DOTALL)
+_SHORTEST_LOOP, _SHORTEST_NUMBER = 10, 30
 #: Rules and table lines are drawn by repeating these.
 _DRAWING = set("-=_*#|:+~─━ \t\n")
+_NUMBER = set("0123456789,. ")
 #: A sentence or line of at least so many characters that comes three times.
 _SENTENCE, _TIMES = 10, 3
 #: So many characters of the system prompt, word for word, are no coincidence.
@@ -54,7 +55,8 @@ def repeats(text: str) -> bool:
     if _NUMBERING.search(text):
         return True
     for match in _LOOP.finditer(text):
-        if len(match[0]) >= _SHORTEST_LOOP and not set(match[0]) <= _DRAWING:
+        shortest = _SHORTEST_NUMBER if set(match[0]) <= _NUMBER else _SHORTEST_LOOP
+        if len(match[0]) >= shortest and not set(match[0]) <= _DRAWING:
             return True
     sentences = Counter(part.strip() for part in re.split(r"[\n.!?。]+", text))
     return any(number >= _TIMES and len(sentence) >= _SENTENCE for sentence, number in sentences.items())
