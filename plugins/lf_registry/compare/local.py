@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class LocalModel:
         with quiet():
             try:
                 self.model = self._load(side, dtype, trust)
-            except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+            except Exception as error:  # whatever a library or a model's own code raises, it cannot be loaded
                 first = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 raise UserError(f"{side.label}: cannot be loaded: {first}", hint=_hint(str(error))) from None
         self.device = self.model.device
@@ -89,13 +90,22 @@ class LocalModel:
         disable_progress_bar()
         # With GPUs the layers are spread over all of them; a quantized model can only be loaded there.
         spread = {"device_map": "auto"} if torch.cuda.is_available() else {}
-        model = AutoModelForCausalLM.from_pretrained(side.model, dtype=dtype, trust_remote_code=trust, **spread)
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            side.model, dtype=dtype, trust_remote_code=trust, output_loading_info=True, **spread
+        )
+        if missing := sorted(loaded["missing_keys"]):
+            raise ValueError(f"its weights lack {missing[0]} and {len(missing) - 1} more; it would make random ones up")
         if side.rows is not None:
             model.resize_token_embeddings(side.rows, mean_resizing=False)
         if side.adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, str(side.adapter))
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                model = PeftModel.from_pretrained(model, str(side.adapter))
+            for warning in said:
+                if "missing adapter keys" in str(warning.message):
+                    raise ValueError(str(warning.message)[:200])
         return model.eval()
 
     @contextmanager

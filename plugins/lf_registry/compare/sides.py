@@ -145,12 +145,13 @@ def _tuned_folder(tuned: str) -> Path:
     if is_file(folder / "config.json") and not is_file(folder / ADAPTER_CONFIG):
         return folder
     try:
-        return adapter_folder(str(folder))
-    except UserError as error:
-        if error.hint and "merge" in error.hint:
-            checkpoint = error.hint.split()[2]
-            raise UserError(error.problems, hint=f"--tuned {checkpoint}, or go on training first") from None
-        raise UserError(f"{folder}: has neither config.json nor {ADAPTER_CONFIG}: no model, no adapter") from None
+        adapter_folder(str(folder))
+    except UserError as error:  # there are checkpoints in it: its hint is the merge's
+        checkpoint = str(error.hint).split()[2]
+        raise UserError(error.problems, hint=f"--tuned {checkpoint}, or go on training first") from None
+    if not is_file(folder / ADAPTER_CONFIG):
+        raise UserError(f"{folder}: has neither config.json nor {ADAPTER_CONFIG}: no model, no adapter")
+    return folder
 
 
 def _tokenizer(folders: Sequence[Path], trust: bool) -> Any:
