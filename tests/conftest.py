@@ -12,7 +12,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ("broken_recipes", "compare_models", "html_page", "merge_models", "model_folders", "tensor_files")
+pytest_plugins = (
+    "broken_recipes",
+    "compare_models",
+    "compare_server",
+    "html_page",
+    "merge_models",
+    "model_folders",
+    "tensor_files",
+)
 
 # Tests never reach for a network, and a user's own settings do not change what they see.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1")
