@@ -100,12 +100,18 @@ def test_share_of_hangul():
     assert hangul_share(["ㅋㅋ", "가"]) == 1 and hangul_share(["12"]) is None
 
 
-def test_marked_differences():
-    before, after = marked("나는 밥을 먹었다.", "나는 빵을 먹었다.")
-    assert [text for different, text in before if different] == ["밥을"]
-    assert (
-        "".join(text for _, text in before) == "나는 밥을 먹었다."
-        and "".join(t for _, t in after) == "나는 빵을 먹었다."
-    )
-    assert marked("전혀 다른 말", "something else entirely")[0] == [(False, "전혀 다른 말")]
-    assert marked("", "가") == ([], [(False, "가")])
+@pytest.mark.parametrize(
+    ("before", "after", "only"),
+    [
+        ("나는 밥을 먹었다.", "나는 빵을 먹었다.", "밥"),
+        ("오늘은 " + "비가 오고 바람이 분다. " * 5, "내일은 " + "비가 오고 바람이 분다. " * 5, "오늘은"),
+        ("전혀 다른 말", "something else entirely", ""),
+        ("긴 이야기를 하나 해 보자. " * 5, "It is quite another story. " * 5, ""),
+        ("같다", "같다", ""),
+        ("", "가", ""),
+    ],
+)
+def test_marked_differences(before, after, only):
+    left, right = marked(before, after)
+    assert "".join(text for different, text in left if different) == only
+    assert ("".join(text for _, text in left), "".join(text for _, text in right)) == (before, after)

@@ -1,4 +1,4 @@
-"""What is different between two answers, word by word."""
+"""What is different between two answers: word by word, in short ones character by character."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import re
 _PIECES = re.compile(r"\s+|\w+|[^\w\s]")
 #: Answers that share less than this are other answers: marking nearly every word says nothing.
 _ALIKE = 0.3
+#: A short Korean answer is one or two words with their endings: its words differ as a whole, its characters do not.
+_SHORT, _SHORT_ALIKE = 80, 0.5
 #: Pieces of an answer beyond which the comparison would take long; nothing is marked then.
 _MOST = 1500
 
@@ -18,15 +20,16 @@ Pieces = list[tuple[bool, str]]
 def marked(before: str, after: str) -> tuple[Pieces, Pieces]:
     """Both texts as pieces that say whether they are only in this one.
 
-    >>> marked("나는 밥을 먹었다", "나는 빵을 먹었다")[1]
-    [(False, '나는 '), (True, '빵을'), (False, ' 먹었다')]
+    >>> marked("부산입니다", "서울입니다")[1]
+    [(True, '서울'), (False, '입니다')]
     """
     plain = [(False, before)] if before else [], [(False, after)] if after else []
-    first, second = _PIECES.findall(before), _PIECES.findall(after)
+    short = max(len(before), len(after)) <= _SHORT
+    first, second = (list(text) if short else _PIECES.findall(text) for text in (before, after))
     if before == after or max(len(first), len(second)) > _MOST:
         return plain
     matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
-    if _alike(first, second, matcher.get_matching_blocks()) < _ALIKE:
+    if _alike(first, second, matcher.get_matching_blocks()) < (_SHORT_ALIKE if short else _ALIKE):
         return plain
     left: Pieces = []
     right: Pieces = []
