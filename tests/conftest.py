@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest_plugins = (
     "broken_recipes",
     "card_folders",
+    "compare_models",
+    "compare_server",
     "html_page",
     "hub.fixtures",
     "job_runs",

@@ -11,7 +11,7 @@ import typer
 
 from . import listing
 from .cli_machine import doctor
-from .cli_model import demo, export_adapter, merge, publish
+from .cli_model import compare, demo, export_adapter, merge, publish
 from .cli_recipe import check, estimate
 from .errors import UserError
 from .leave import leave
@@ -33,6 +33,7 @@ app.command()(merge)
 app.command()(doctor)
 app.command("export-adapter")(export_adapter)
 app.command(context_settings={"allow_extra_args": True})(publish)
+app.command()(compare)
 app.command()(demo)
 
 

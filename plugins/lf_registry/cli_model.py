@@ -107,3 +107,55 @@ def demo(
     from .chat_page.command import demo as run
 
     raise typer.Exit(run(folder, base=base, host=host, port=port))
+
+
+def compare(
+    tuned: Annotated[
+        str | None, typer.Option(help="The adapter or model after the training: folder or Hub id.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="The model before it; from the adapter when left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; a run that was cut off goes on there.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Datasets to ask from; the trained ones first.")] = None,
+    held_out: Annotated[list[str] | None, typer.Option(help="Datasets that were not trained on: over-fitting.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="A file of prompts instead: text lines, .jsonl or .json.")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="A training recipe, for everything that is left out.")] = None,
+    dataset_dir: Annotated[str | None, typer.Option(help="The folder of dataset_info.json.")] = None,
+    max_samples: Annotated[int | None, typer.Option(help="Only so many prompts of each dataset.")] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="exact_match, f1, rouge, chrf; mae, rmsle, within_20 (prices); accuracy, macro_f1 (labels)."),
+    ] = None,
+    template: Annotated[str | None, typer.Option(help="For a model without a saved chat template.")] = None,
+    same_template: Annotated[bool, typer.Option("--same-template", help="Ask the base as the tuned model.")] = False,
+    max_new_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.")] = 256,
+    temperature: Annotated[float, typer.Option(help="0: the likeliest token every time.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="With a temperature: sample among the likeliest.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="With a temperature: of the random numbers.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Prompts, or requests, at once.")] = 8,
+    dtype: Annotated[str, typer.Option(help="auto (as saved), bfloat16, float16 or float32.")] = "auto",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the Python code that a model brings.")
+    ] = False,
+    api: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server; --base and --tuned are its models' names.")
+    ] = None,
+    api_tuned: Annotated[str | None, typer.Option(help="Another server, of the tuned model.")] = None,
+    judge: Annotated[str | None, typer.Option(help="An OpenAI-compatible server that judges the pairs.")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The judge's name there.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 when a metric got worse.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Ask everything again.")] = False,
+) -> None:
+    """Ask a model before and after its training the same questions: numbers, and one page.
+
+    A key for a server is read from OPENAI_API_KEY.
+    """
+    from .compare.command import run
+
+    options = dict(locals(), most=max_samples, metrics=metric)
+    left = {"max_samples", "metric", "recipe", "strict", "run"}
+    options = {key: value for key, value in options.items() if key not in left}
+    code = run(options, recipe=recipe, strict=strict)
+    if code:
+        raise typer.Exit(code)

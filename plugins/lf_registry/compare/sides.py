@@ -1,0 +1,231 @@
+"""The two models that are compared: their folders, tokenizers and chat templates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..files import is_dir, is_file
+from ..merge.adapter_config import FILE as ADAPTER_CONFIG
+from ..merge.checkpoint import read_json
+from ..merge.quiet import quiet
+from ..merge.resolve import adapter_folder, base_name, local_folder
+from ..merge.template import check_template
+from ..merge.tied import is_vocabulary
+from ..tensors import read_header
+
+#: Which side is which, in all files that are written.
+BEFORE, AFTER = "before", "after"
+SIDES = (BEFORE, AFTER)
+#: Files whose content decides the answers; of the weights, samples are enough to tell two trainings apart.
+_PATTERNS = ("config.json", "adapter_config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
+_SAMPLES, _SAMPLE_BYTES = 8, 65536
+
+
+@dataclass
+class Side:
+    """One of the two models.
+
+    Attributes:
+        name: ``before`` or ``after``.
+        label: what was typed for it.
+        model: the folder of the model (of the base, for an adapter).
+        adapter: the adapter's folder, or None.
+        tokenizer: with the chat template that the prompts are written with.
+        template: where that chat template is from, for the report.
+        stops: ids of tokens that end an answer, besides the model's own.
+        rows: how many rows the embedding needs, or None for as many as it has.
+    """
+
+    name: str
+    label: str
+    model: Path
+    adapter: Path | None
+    tokenizer: Any
+    template: str
+    stops: list[int] = field(default_factory=list)
+    rows: int | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the weights, the tokenizer or the chat template change; not when the folder moves."""
+        folders = [self.model] + ([self.adapter] if self.adapter else [])
+        digest = hashlib.sha256(str(self.tokenizer.chat_template).encode())
+        for folder in folders:
+            for path in sorted({path for pattern in _PATTERNS for path in folder.glob(pattern)}):
+                digest.update(f"{path.name} {path.stat().st_size}".encode())
+                digest.update(_sampled(path))
+        return digest.hexdigest()[:16]
+
+
+def _sampled(path: Path) -> bytes:
+    """Parts of a file, spread evenly over it; all of a small one."""
+    size = path.stat().st_size
+    if size <= _SAMPLES * _SAMPLE_BYTES:
+        return path.read_bytes()
+    parts = []
+    with path.open("rb") as stream:
+        for i in range(_SAMPLES):
+            stream.seek((size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
+            parts.append(stream.read(_SAMPLE_BYTES))
+    return b"".join(parts)
+
+
+def resolve(
+    base: str | None,
+    tuned: str,
+    *,
+    template: str | None = None,
+    settings: dict[str, Any] | None = None,
+    same_template: bool = False,
+    trust: bool = False,
+) -> tuple[list[Side], list[str]]:
+    """Find both models and the chat template that each is asked with.
+
+    A model is asked with the chat template saved in its own folder, because that is what serves it. A base without one
+    gets ``template``, or else the tuned model's.
+
+    Args:
+        base: folder or Hub id; None for the one that the adapter names.
+        tuned: an adapter or a model: folder or Hub id.
+        template: LLaMA-Factory's name of a template, for a model that has none saved.
+        settings: further keys of the recipe for that template (``default_system``).
+        same_template: ask the base with the tuned model's chat template too: then only the weights differ.
+        trust: run the Python code that a model brings.
+
+    Returns:
+        Before and after, and notes.
+
+    Raises:
+        UserError: lists what cannot be found or loaded.
+    """
+    folder = _tuned_folder(tuned)
+    adapter = folder if is_file(folder / ADAPTER_CONFIG) else None
+    notes: list[str] = []
+    revision = None
+    if adapter is not None:
+        try:
+            named, revision = base_name(adapter)
+        except UserError:
+            if base is None:
+                raise
+            named = base
+        if base is not None and base != named and not _same(base, named):
+            notes.append(f"{tuned} was trained on {named}, and --base is {base}: the adapter is put on that")
+            revision = None
+        base = base or named
+    if base is None:
+        raise UserError(f"--base is missing: {tuned} is a whole model, which does not say what it was made from")
+    model = local_folder(base, what="base model", revision=revision)
+    if not is_file(model / "config.json"):
+        raise UserError(f"base model {base!r}: {model} has no config.json, so it is no model folder")
+    if template is not None:
+        check_template(template)
+    before = Side(BEFORE, base, model, None, _tokenizer([model], trust), "")
+    after = Side(AFTER, tuned, model if adapter else folder, adapter, _tokenizer([folder, model], trust), "")
+    sides = [before, after]
+    _templates(before, after, template, settings or {}, same_template, notes)
+    for side in sides:
+        if side.tokenizer.pad_token_id is None:
+            side.tokenizer.pad_token = side.tokenizer.eos_token or side.tokenizer.convert_ids_to_tokens(0)
+    after.rows = _rows(adapter, model) if adapter else None
+    return sides, notes
+
+
+def _same(one: str, other: str) -> bool:
+    return is_dir(one) and is_dir(other) and Path(one).resolve() == Path(other).resolve()
+
+
+def _tuned_folder(tuned: str) -> Path:
+    folder = local_folder(tuned, what="tuned model")
+    if is_file(folder / "config.json") and not is_file(folder / ADAPTER_CONFIG):
+        return folder
+    try:
+        adapter_folder(str(folder))
+    except UserError as error:  # there are checkpoints in it: its hint is the merge's
+        checkpoint = str(error.hint).split()[2]
+        raise UserError(error.problems, hint=f"--tuned {checkpoint}, or go on training first") from None
+    if not is_file(folder / ADAPTER_CONFIG):
+        raise UserError(f"{folder}: has neither config.json nor {ADAPTER_CONFIG}: no model, no adapter")
+    return folder
+
+
+def _tokenizer(folders: Sequence[Path], trust: bool) -> Any:
+    """The tokenizer of the first folder that has one.
+
+    Raises:
+        UserError: none has one, or it cannot be loaded.
+    """
+    folder = next((folder for folder in folders if is_file(folder / "tokenizer_config.json")), None)
+    if folder is None:
+        raise UserError(f"{folders[0]}: has no tokenizer (tokenizer_config.json)", hint="save it with the model")
+    with quiet():
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UserError(f"{folder}: its tokenizer cannot be loaded: {first}") from None
+
+
+def _templates(
+    before: Side, after: Side, template: str | None, settings: dict[str, Any], same: bool, notes: list[str]
+) -> None:
+    """Give both sides their chat template."""
+    for side in (before, after):
+        if side.tokenizer.chat_template:
+            side.template = "saved with it"
+        elif template is not None:
+            side.stops = _apply(side, template, settings)
+            side.template = f"none saved; {template}"
+    if template is not None and not (before.stops or after.stops):
+        notes.append(f"--template {template} is not used: both models have a chat template saved with them")
+    if not after.tokenizer.chat_template:
+        raise UserError(
+            f"{after.label}: has no chat template saved with it, so nobody knows how to ask it",
+            hint="--template NAME (the recipe's), or --recipe RECIPE",
+        )
+    if same or not before.tokenizer.chat_template:
+        why = "asked with the tuned model's" if same else "none saved; the tuned model's"
+        before.template = why
+        before.tokenizer.chat_template = after.tokenizer.chat_template
+        before.stops = [*after.stops, *_end_of_answer(before.tokenizer)]
+        if not same:
+            notes.append(f"{before.label} has no chat template saved with it: it is asked with the tuned model's")
+
+
+def _apply(side: Side, template: str, settings: dict[str, Any]) -> list[int]:
+    """Give a tokenizer LLaMA-Factory's template, as a training with it does; returns the ids that end an answer."""
+    with quiet():
+        from ..hooks.export_template import apply_template
+
+        try:
+            return apply_template(side.tokenizer, template, settings)[1]
+        except ValueError as error:
+            raise UserError(f"--template {template}: cannot be applied to {side.label}: {error}") from None
+
+
+def _end_of_answer(tokenizer: Any) -> list[int]:
+    """The special token with which a chat template ends an answer: none, when it is no token of this tokenizer's."""
+    mark = "\ue010"
+    messages = [{"role": "user", "content": "1"}, {"role": "assistant", "content": mark}]
+    tail = tokenizer.apply_chat_template(messages, tokenize=False).rpartition(mark)[2]
+    ids = tokenizer.encode(tail, add_special_tokens=False)
+    return [ids[0]] if ids and ids[0] in tokenizer.added_tokens_decoder else []
+
+
+def _rows(adapter: Path, model: Path) -> int | None:
+    """How many embeddings an adapter was trained with, when these are others than its base has."""
+    weights = adapter / "adapter_model.safetensors"
+    if not is_file(weights):
+        return None
+    tensors = read_header(weights).tensors
+    sizes = [t.shape[0] for name, t in tensors.items() if is_vocabulary(name) and "lora" not in name and t.shape]
+    config = read_json(model / "config.json")
+    own = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
+    return max(sizes) if sizes and max(sizes) != own else None
