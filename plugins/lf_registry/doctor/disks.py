@@ -107,7 +107,7 @@ def check_places(section: Section, found: list[Place]) -> None:
                 "disk-full" if none else "little-disk",
                 place.label,
                 f"{place.free / GIB:.1f} GiB free at {place.path}: "
-                + ("a save will fail in the middle" if none else "enough for small models only"),
+                + ("a save or a download will fail in the middle" if none else "enough for small models only"),
                 f"make room, or name another folder ({_how(place)}); what a recipe needs: lf-registry estimate RECIPE",
             )
 
