@@ -141,21 +141,25 @@ def desk(tmp_path, interpreter) -> Desk:
 
 
 @pytest.fixture
-def ask(desk: Desk, monkeypatch):
-    """Start a job in this process, which costs less, where nothing is to run: (exit code, what it prints)."""
+def quick(desk: Desk, interpreter) -> Desk:
+    """The desk, with jobs in this process, which saves the imports: all but what job.sh itself does."""
     from lf_registry.errors import UserError
     from lf_registry.job.__main__ import app
 
-    def start(*words: str, **environment: str) -> tuple[int, str]:
-        monkeypatch.chdir(desk.folder)
-        for name, value in (desk.environment | environment).items():
-            monkeypatch.setenv(name, value)
-        done = CliRunner().invoke(app, list(words))
+    def start(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(desk.folder)
+            patch.setattr(sys, "executable", str(interpreter))
+            for name, value in (desk.environment | environment).items():
+                patch.setenv(name, value)
+            done = CliRunner().invoke(app, list(words))
         if isinstance(done.exception, UserError):
-            return done.exception.exit_code, done.output + str(done.exception)
-        return done.exit_code, done.output
+            return subprocess.CompletedProcess(words, done.exception.exit_code, done.output, str(done.exception))
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return subprocess.CompletedProcess(words, done.exit_code, done.output, "")
 
-    return start
+    desk.job = start
+    return desk
 
 
 @pytest.fixture

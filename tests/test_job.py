@@ -39,17 +39,17 @@ def test_every_stage_runs_once_and_a_second_run_repeats_nothing(desk: Desk):
         (lambda here: (here / "outputs/try/adapter_model.safetensors").write_bytes(b"cut"), STAGES[1:]),
     ],
 )
-def test_a_marker_alone_is_not_believed(desk: Desk, change, repeated):
-    desk.job("recipe.yaml", "--merge", "merge.yaml")
-    desk.verbs()
-    change(desk.folder)
+def test_a_marker_alone_is_not_believed(quick: Desk, change, repeated):
+    quick.job("recipe.yaml", "--merge", "merge.yaml")
+    quick.verbs()
+    change(quick.folder)
     if "train" in repeated[0]:
-        desk.environment["SEED"] = "2"  # another adapter: the model that was merged is an old one
-    again = desk.job("recipe.yaml", "--merge", "merge.yaml")
+        quick.environment["SEED"] = "2"  # another adapter: the model that was merged is an old one
+    again = quick.job("recipe.yaml", "--merge", "merge.yaml")
     assert again.returncode == 0, again.stdout
     if "train" in repeated[0]:
-        assert desk.calls[-1].endswith("--overwrite")
-    assert desk.verbs() == repeated
+        assert quick.calls[-1].endswith("--overwrite")
+    assert quick.verbs() == repeated
 
 
 @pytest.mark.parametrize(
@@ -59,46 +59,48 @@ def test_a_marker_alone_is_not_believed(desk: Desk, change, repeated):
         ([], lambda here: (here / "few.json").write_text('[{"instruction": "a", "output": "b"}]')),
     ],
 )
-def test_a_changed_recipe_or_dataset_is_refused_unless_accepted(desk: Desk, words, change):
-    desk.job("recipe.yaml")
-    desk.verbs()
-    change(desk.folder)
-    refused = desk.job("recipe.yaml", *words)
-    assert refused.returncode == 1 and desk.verbs() == []
+def test_a_changed_recipe_or_dataset_is_refused_unless_accepted(quick: Desk, words, change):
+    quick.job("recipe.yaml")
+    quick.verbs()
+    change(quick.folder)
+    refused = quick.job("recipe.yaml", *words)
+    assert refused.returncode == 1 and quick.verbs() == []
     assert ("learning_rate: not set -> 0.5" if words else "few.json has another content") in refused.stdout
     assert "output_dir=outputs/try-2" in refused.stdout
-    accepted = desk.job("recipe.yaml", *words, "--accept-changes")
-    assert accepted.returncode == 0 and desk.verbs() == ["lf-registry check"]
+    accepted = quick.job("recipe.yaml", *words, "--accept-changes")
+    assert accepted.returncode == 0 and quick.verbs() == ["lf-registry check"]
 
 
-def test_a_key_that_changes_nothing_that_is_learned_is_no_change(desk: Desk):
-    desk.job("recipe.yaml")
-    desk.verbs()
-    assert desk.job("recipe.yaml", "save_steps=2", "logging_steps=5").returncode == 0
-    assert desk.verbs() == ["lf-registry check"]
+def test_a_key_that_changes_nothing_that_is_learned_is_no_change(quick: Desk):
+    quick.job("recipe.yaml")
+    quick.verbs()
+    assert quick.job("recipe.yaml", "save_steps=2", "logging_steps=5").returncode == 0
+    assert quick.verbs() == ["lf-registry check"]
 
 
-def test_the_end_of_a_training_that_was_not_noted_is_seen(desk: Desk):
-    desk.job("recipe.yaml")
-    desk.verbs()
-    path = desk.folder / "outputs/try.job/state.json"
+def test_the_end_of_a_training_that_was_not_noted_is_seen(quick: Desk):
+    quick.job("recipe.yaml")
+    quick.verbs()
+    path = quick.folder / "outputs/try.job/state.json"
     state = json.loads(path.read_text())
     state["stages"]["train"] |= {"finished": 0.0, "result": {}}
     path.write_text(json.dumps(state))
-    again = desk.job("recipe.yaml")
-    assert "its end was not noted" in again.stdout and desk.verbs() == []
-    (desk.folder / "outputs/try/trainer_state.json").write_text('{"global_step": 1, "max_steps": 2}')
+    again = quick.job("recipe.yaml")
+    assert "its end was not noted" in again.stdout and quick.verbs() == []
+    (quick.folder / "outputs/try/trainer_state.json").write_text('{"global_step": 1, "max_steps": 2}')
     state["stages"]["train"] |= {"finished": 0.0, "result": {}}
     path.write_text(json.dumps(state))
-    assert desk.job("recipe.yaml").returncode == 0
-    assert desk.verbs() == ["llamafactory-cli train"]
+    assert quick.job("recipe.yaml").returncode == 0
+    assert quick.verbs() == ["llamafactory-cli train"]
 
 
-def test_a_folder_that_something_else_trained_into_is_refused(desk: Desk):
-    (desk.folder / "outputs/try").mkdir(parents=True)
-    (desk.folder / "outputs/try/adapter_model.safetensors").write_bytes(Path(desk.environment["WEIGHTS"]).read_bytes())
-    refused = desk.job("recipe.yaml")
-    assert refused.returncode == 1 and "this job did not begin" in refused.stdout and desk.calls == []
+def test_a_folder_that_something_else_trained_into_is_refused(quick: Desk):
+    (quick.folder / "outputs/try").mkdir(parents=True)
+    (quick.folder / "outputs/try/adapter_model.safetensors").write_bytes(
+        Path(quick.environment["WEIGHTS"]).read_bytes()
+    )
+    refused = quick.job("recipe.yaml")
+    assert refused.returncode == 1 and "this job did not begin" in refused.stdout and quick.calls == []
 
 
 @pytest.mark.parametrize(
@@ -110,24 +112,24 @@ def test_a_folder_that_something_else_trained_into_is_refused(desk: Desk):
         ({"FAIL": "merge"}, STAGES, "the training is not repeated"),
     ],
 )
-def test_after_a_failure_the_last_lines_say_what_to_do_and_the_next_run_goes_on(desk: Desk, environment, done, said):
-    failed = desk.job("recipe.yaml", "--merge", "merge.yaml", **environment)
-    assert failed.returncode == 1 and desk.verbs() == done
+def test_after_a_failure_the_last_lines_say_what_to_do_and_the_next_run_goes_on(quick: Desk, environment, done, said):
+    failed = quick.job("recipe.yaml", "--merge", "merge.yaml", **environment)
+    assert failed.returncode == 1 and quick.verbs() == done
     assert said in failed.stdout and "next: " in failed.stdout.splitlines()[-1]
-    again = desk.job("recipe.yaml", "--merge", "merge.yaml")
+    again = quick.job("recipe.yaml", "--merge", "merge.yaml")
     assert again.returncode == 0, again.stdout
-    assert desk.verbs() == STAGES[len(done) - 1 :]
+    assert quick.verbs() == STAGES[len(done) - 1 :]
 
 
-def test_a_training_that_somebody_else_asked_to_stop_goes_on_while_it_makes_progress(desk: Desk):
-    done = desk.job("recipe.yaml", TRAIN="once")
+def test_a_training_that_somebody_else_asked_to_stop_goes_on_while_it_makes_progress(quick: Desk):
+    done = quick.job("recipe.yaml", TRAIN="once")
     assert done.returncode == 0, done.stdout
-    assert desk.verbs() == [STAGES[0], STAGES[1], STAGES[1]]
+    assert quick.verbs() == [STAGES[0], STAGES[1], STAGES[1]]
 
 
-def test_a_training_that_stops_without_progress_is_not_started_for_ever(desk: Desk):
-    done = desk.job("recipe.yaml", TRAIN="never")
-    assert done.returncode == 75 and desk.verbs() == STAGES[:2]
+def test_a_training_that_stops_without_progress_is_not_started_for_ever(quick: Desk):
+    done = quick.job("recipe.yaml", TRAIN="never")
+    assert done.returncode == 75 and quick.verbs() == STAGES[:2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -142,10 +142,10 @@ def test_during_the_grace_time_the_pod_can_be_kept(desk: Desk, volume: Path):
         ([], {"SMI_FAILS": "1"}, 1, "start the pod anew"),
     ],
 )
-def test_what_cannot_work_is_said_before_anything_runs(gpus: Desk, ask, words, environment, code, said):
-    found, printed = ask("recipe.yaml", *words, **environment)
-    assert found == code and said in printed
-    assert gpus.calls == []
+def test_what_cannot_work_is_said_before_anything_runs(gpus: Desk, quick: Desk, words, environment, code, said):
+    done = quick.job("recipe.yaml", *words, **environment)
+    assert done.returncode == code and said in done.stdout + done.stderr
+    assert quick.calls == []
 
 
 def test_a_pod_without_runpodctl_is_stopped_over_http_and_the_key_is_no_argument(desk: Desk, volume: Path):
@@ -162,25 +162,26 @@ def test_a_pod_without_runpodctl_is_stopped_over_http_and_the_key_is_no_argument
     assert "Bearer " + "k" * 20 in Path(desk.environment["CALLS"] + ".stdin").read_text()
 
 
-def test_a_model_that_does_not_fit_on_the_volume_is_downloaded_beside_it(desk: Desk, volume: Path):
+def test_a_model_that_does_not_fit_on_the_volume_is_downloaded_beside_it(quick: Desk, volume: Path):
     words = ("model_name_or_path=Qwen/Qwen2.5-0.5B", "--volume", str(volume), "--volume-size", "2GB")
-    done = desk.job("recipe.yaml", *words)
+    done = quick.job("recipe.yaml", *words)
     assert done.returncode == 0, done.stdout
-    assert "HF_HOME stays on the container disk" in done.stdout and "HF_HOME" not in desk.seen
+    assert "HF_HOME stays on the container disk" in done.stdout and "HF_HOME" not in quick.seen
 
 
-def test_a_disk_that_is_too_small_is_said_with_what_is_missing_before_training(desk: Desk, ask, volume: Path):
+def test_a_disk_that_is_too_small_is_said_with_what_is_missing_before_training(quick: Desk, volume: Path):
     words = ("--volume", str(volume), "--volume-size", "1200MB", "lora_rank=512")
-    code, printed = ask("recipe.yaml", *words, "max_steps=100")
-    assert code == 1 and "are missing: this job writes" in printed and "rent a larger volume" in printed
-    assert "add save_total_limit=1 behind the recipe" in printed and desk.calls == []
+    done = quick.job("recipe.yaml", *words, "max_steps=100")
+    printed = done.stdout
+    assert done.returncode == 1 and "are missing: this job writes" in printed and "rent a larger volume" in printed
+    assert "add save_total_limit=1 behind the recipe" in printed and quick.calls == []
 
 
-def test_a_merge_recipe_of_something_else_is_refused_and_a_changed_training_is_followed(desk: Desk, ask):
-    code, printed = ask("recipe.yaml", "output_dir=outputs/two", "--merge", "recipe.yaml")
-    assert code == 1 and "that is not what is trained here" in printed
-    shutil.copytree(desk.folder / "model", desk.folder / "other")
-    done = desk.job(
+def test_a_merge_recipe_of_something_else_is_refused_and_a_changed_training_is_followed(quick: Desk):
+    refused = quick.job("recipe.yaml", "output_dir=outputs/two", "--merge", "recipe.yaml")
+    assert refused.returncode == 1 and "that is not what is trained here" in refused.stderr
+    shutil.copytree(quick.folder / "model", quick.folder / "other")
+    done = quick.job(
         "recipe.yaml",
         "output_dir=outputs/two",
         "model_name_or_path=other",
@@ -189,7 +190,7 @@ def test_a_merge_recipe_of_something_else_is_refused_and_a_changed_training_is_f
         "merge.yaml",
     )
     assert done.returncode == 0, done.stdout
-    merge = desk.calls[-1].split()[2:]
+    merge = quick.calls[-1].split()[2:]
     assert merge[0] == "merge.yaml" and set(merge[1:]) == {
         "export_dir=outputs/merged-two",
         "model_name_or_path=other",
@@ -197,19 +198,19 @@ def test_a_merge_recipe_of_something_else_is_refused_and_a_changed_training_is_f
     }
 
 
-def test_the_cards_recipe_is_the_one_that_was_run(desk: Desk):
-    done = desk.job("recipe.yaml", "learning_rate=0.5", "--publish", "me/try", HF_TOKEN="x")
+def test_the_cards_recipe_is_the_one_that_was_run(quick: Desk):
+    done = quick.job("recipe.yaml", "learning_rate=0.5", "--publish", "me/try", HF_TOKEN="x")
     assert done.returncode == 0, done.stdout
-    path = desk.folder / desk.calls[-1].split()[-1]
+    path = quick.folder / quick.calls[-1].split()[-1]
     assert path.name == "recipe.yaml" and "learning_rate: 0.5" in path.read_text()
 
 
-def test_what_the_user_has_set_wins(gpus: Desk, volume: Path):
-    done = gpus.job(
+def test_what_the_user_has_set_wins(gpus: Desk, quick: Desk, volume: Path):
+    done = quick.job(
         "recipe.yaml", "--volume", str(volume), NCCL_P2P_DISABLE="0", HF_HOME="/elsewhere", TMPDIR="/var/tmp"
     )
-    assert done.returncode == 0 and gpus.seen["NCCL_P2P_DISABLE"] == "0"
-    assert gpus.seen["HF_HOME"] == "/elsewhere" and gpus.seen["TMPDIR"] == "/var/tmp"
+    assert done.returncode == 0 and quick.seen["NCCL_P2P_DISABLE"] == "0"
+    assert quick.seen["HF_HOME"] == "/elsewhere" and quick.seen["TMPDIR"] == "/var/tmp"
     assert "HF_HOME=/elsewhere stays" in done.stdout
 
 
