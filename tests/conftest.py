@@ -75,6 +75,13 @@ def qwen2(bundled_texts):
     return qwen2_tokenizer(bundled_texts)
 
 
+@pytest.fixture(scope="session")
+def sentencepiece(bundled_texts):
+    from tokenizers_for_tests import sentencepiece_tokenizer
+
+    return sentencepiece_tokenizer(bundled_texts[:200])
+
+
 @pytest.fixture
 def python():
     """Run code in a fresh interpreter of this environment; returns the finished process."""

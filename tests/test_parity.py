@@ -179,3 +179,17 @@ def test_content_that_is_not_text_is_an_error(made):
     parts = [{"type": "text", "text": "안녕"}]
     with pytest.raises(jinja2.TemplateError, match="must be text"):
         tokenizer.apply_chat_template([{"role": "user", "content": parts}])
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if TEMPLATES[name].own_format])
+def test_a_tokenizer_that_puts_a_space_in_front_of_every_text(name, sentencepiece):
+    """Llama 2's kind, which SOLAR and its relatives have: an answer must not begin with a space that serving has not."""
+    from llamafactory.data.template import TEMPLATES as registered
+
+    template, tokenizer = registered[name], copy.deepcopy(sentencepiece)
+    template.fix_special_tokens(tokenizer)
+    template.fix_jinja_template(tokenizer)
+    for kind in ("one turn", "with system", "three turns", "question mark", "numbers", "code", "very long turn"):
+        assert differences(template, tokenizer, CONVERSATIONS[kind]) == [], kind
+    price = [{"role": "user", "content": "의자\n튼튼하다."}, {"role": "assistant", "content": "44.99"}]
+    assert differences(template, tokenizer, price) == []

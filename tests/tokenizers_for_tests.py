@@ -43,6 +43,23 @@ def llama3_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def sentencepiece_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """Of the kind of Llama 2 and SOLAR: a space in front of every text, bytes for what is not in the vocabulary."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=1500,
+        special_tokens=["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))],
+        max_token_length=8,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([word for text in texts for word in text.split()], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
 def qwen2_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     """Qwen2's normalizer, pre-tokenizer and special tokens over a small vocabulary learned from ``texts``."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=False))

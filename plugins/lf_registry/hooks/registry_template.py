@@ -10,9 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from llamafactory.data import formatter as lf_formatter
+from llamafactory.data.data_utils import Role
 from llamafactory.data.template import Template
 from typing_extensions import override
 
@@ -50,7 +52,7 @@ class RegistryTemplate(Template):
     control: list[str] = field(default_factory=list)
     #: Part of what the `datasets` library hashes for its cache: raise it when the same conversation gets other ids, or
     #: a training would silently use the ids that an older version has left in the cache.
-    revision: int = 1
+    revision: int = 2
 
     def chat_format(self) -> ChatFormat:
         """This template for ``jinja.py`` and ``modelfile.py``, with the persona that is set now."""
@@ -74,7 +76,17 @@ class RegistryTemplate(Template):
         control = self._control(tokenizer)
         messages = [{**message, "content": clean(message["content"], control)} for message in messages]
         system = clean(system or "", control) or clean(self.default_system, control)
-        return super()._encode(tokenizer, messages, system, clean(tools, control) if tools else tools)
+        encoded = super()._encode(tokenizer, messages, system, clean(tools, control) if tools else tools)
+        if puts_a_space_in_front(tokenizer):
+            for i, message in enumerate(messages):
+                if message["role"] == Role.ASSISTANT and i and self._follows_text(tokenizer, encoded[i - 1]):
+                    first, *rest = self.format_assistant.apply(content=message["content"])
+                    encoded[i] = behind_text(tokenizer, first) + self._convert_elements_to_ids(tokenizer, rest)
+        return encoded
+
+    @staticmethod
+    def _follows_text(tokenizer: Any, before: list[int]) -> bool:
+        return bool(before) and before[-1] not in tokenizer.all_special_ids
 
     @override
     def _convert_elements_to_ids(self, tokenizer: Any, elements: list[Any]) -> list[int]:
@@ -95,6 +107,21 @@ class RegistryTemplate(Template):
     @override
     def get_ollama_modelfile(self, tokenizer: Any) -> str:
         return modelfile(self.chat_format(), eos=tokenizer.eos_token)
+
+
+@lru_cache(maxsize=8)
+def puts_a_space_in_front(tokenizer: Any) -> bool:
+    """Whether a tokenizer begins every text with a space of its own, as SentencePiece does for Llama 2 and SOLAR.
+
+    An answer that is tokenized apart from its prompt then begins with one space more than in the whole conversation.
+    """
+    return behind_text(tokenizer, "a") != tokenizer.encode("a", add_special_tokens=False)
+
+
+def behind_text(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a text that follows another; a newline stands for it, which never merges with what comes next."""
+    anchor = tokenizer.encode("\n", add_special_tokens=False)
+    return tokenizer.encode("\n" + text, add_special_tokens=False)[len(anchor) :]
 
 
 def _format_of(template: Template, default_system: str) -> ChatFormat:
