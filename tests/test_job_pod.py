@@ -96,6 +96,8 @@ def test_the_only_copy_is_never_lost(desk: Desk):
     desk.verbs()
     broken = desk.job(*words, **POD, PYTHON="/bin/false")  # also when the next run cannot even look
     assert "NOT STOPPED" in broken.stdout and desk.verbs() == []
+    again = desk.job(*words, **POD, HF_TOKEN="x", FAIL="publish")  # where nothing is trained any more
+    assert "NOT STOPPED" in again.stdout and desk.verbs() == ["lf-registry publish"]
     done = desk.job(*words, **POD, HF_TOKEN="x")
     assert done.returncode == 0 and desk.verbs() == ["lf-registry publish", "runpodctl pod"]
 
