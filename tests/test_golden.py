@@ -63,6 +63,41 @@ def test_kanana_qa_is_what_the_base_model_was_given(llama3):
     assert answer[-1] == 128001 and answer.count(128001) == 1
 
 
+def test_inha_qa_is_three_blocks_and_an_answer_behind_one_space(llama3):
+    from llamafactory.data.template import TEMPLATES
+
+    question, passage, answer = "인상률은?", "요금은 1,550원이 된다.\n\n인상률은 10.7%(150원)다.", "10.7%(150원)"
+    prompt, trained = TEMPLATES["inha_qa"].encode_oneturn(
+        llama3, [{"role": "user", "content": f"{question}\n{passage}"}, {"role": "assistant", "content": answer}]
+    )
+    assert llama3.decode(prompt) == f"<|begin_of_text|>### 질문: {question}\n\n### 맥락: {passage}\n\n### 답변:"
+    assert llama3.decode(trained) == f" {answer}<|end_of_text|>"
+    assert (prompt[0], trained[-1], trained.count(128001)) == (128000, 128001, 1)
+    whole = llama3.encode(llama3.decode(prompt + trained[:-1]), add_special_tokens=False)
+    assert whole == prompt + trained[:-1], "nothing merges at the boundary"
+
+
+def test_a_price_is_its_own_tokens_behind_the_dollar_sign(llama3):
+    """In training as when served; three tokens hold every price under 1,000 and the dollars of every other."""
+    from llamafactory.data.template import TEMPLATES
+
+    rows = json.loads((GOLDEN.parents[1] / "datasets" / "price.json").read_text(encoding="utf-8"))
+    sign = llama3.encode(" $", add_special_tokens=False)
+    assert len(sign) == 1
+    for row in rows:
+        messages = [{"role": "user", "content": row["product"]}, {"role": "assistant", "content": row["price"]}]
+        prompt, trained = TEMPLATES["price"].encode_oneturn(llama3, messages)
+        assert llama3.decode(prompt) == f"<|begin_of_text|>{row['product']}\n\nPrice is $"
+        assert prompt[-1:] == sign and trained[-1] == 128001
+        assert llama3.decode(trained[:-1]) == row["price"]
+        assert llama3.encode(f"Price is ${row['price']}", add_special_tokens=False)[-len(trained) :] == [
+            *sign,
+            *trained[:-1],
+        ]
+        first_three = llama3.decode(trained[:3])
+        assert first_three == row["price"] if float(row["price"]) < 1000 else float(first_three) == int(first_three[:4])
+
+
 def test_no_golden_file_is_left_over():
     expected = {f"{name}.jinja" for name in load_templates()} | {f"{name}.ids.json" for name in LLAMA3}
     assert {path.name for path in GOLDEN.iterdir() if not path.name.startswith("modelfile")} == expected

@@ -25,7 +25,7 @@ CLEAN = [
     kind
     for kind, messages in CONVERSATIONS.items()
     if all(message["content"] == message["content"].strip() != "" for message in messages)
-    and not any(re.search(r"<\|\S+\|>", message["content"]) for message in messages)
+    and not any(re.search(r"<\|\S+\|>|### ", message["content"]) for message in messages)
 ]
 
 

@@ -183,7 +183,7 @@ def test_content_that_is_not_text_is_an_error(made):
 
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if TEMPLATES[name].own_format])
 def test_a_tokenizer_that_puts_a_space_in_front_of_every_text(name, sentencepiece):
-    """Llama 2's kind, which SOLAR and its relatives have: an answer must not begin with a space that serving has not."""
+    """Llama 2's kind, which SOLAR and its relatives have: an answer begins with no space of its own."""
     from llamafactory.data.template import TEMPLATES as registered
 
     template, tokenizer = registered[name], copy.deepcopy(sentencepiece)

@@ -71,6 +71,8 @@ BROKEN = {
         'name: a\nuser: "Q: {{content}} A: "\nassistant: "{{content}}"\neos: true\n',
         "user: ends with a space",
     ),
+    "placeholder in the query": ("a", f"name: a\n{OWN}query: '{{{{content}}}}'\n", "query: takes no placeholder"),
+    "query of a persona": ("a", "name: a\nextends: llama3\ndefault_system: x\nquery: y\n", "remove query"),
     "nowhere for the persona": ("a", f"name: a\n{OWN}default_system: x\n", "system: missing"),
     "a number as name": ("007", "name: '007'\nextends: llama3\ndefault_system: x\n", "must begin with a letter"),
     "an impossible date": ("a", "name: a\ndescription: 2024-13-45\n", "month must be in 1..12"),
