@@ -123,7 +123,7 @@ def _build_adapter(module: ModuleType) -> None:
 
 
 def _load_unmerged(original: Any, config: Any, model: Any, model_args: Any, finetuning_args: Any, cast: bool) -> Any:
-    """LLaMA-Factory merges adapters for inference; one that is no change of weights comes last, as it is."""
+    """LLaMA-Factory merges adapters for inference; what is no change of weights stays an adapter, on top."""
     from peft import PeftModel
 
     *first, last = model_args.adapter_name_or_path
