@@ -192,3 +192,26 @@ def test_what_the_saving_hooks_rely_on():
     ]
     places = [source.index(step) for step in order]
     assert places == sorted(places), "the order of a save, from which resume/judge.py concludes what was not finished"
+
+
+def test_the_watch_is_told_of_a_step_after_the_callback_that_decides_to_save(monkeypatch):
+    import importlib
+    import logging
+    from types import SimpleNamespace
+
+    from lf_registry.autoload import HOOKS
+
+    monkeypatch.setenv("LF_REGISTRY_WATCH", "1")
+    seen = []
+
+    def training_function(config):
+        seen.extend(type(callback).__name__ for callback in config["callbacks"])
+
+    module = SimpleNamespace(
+        __name__="llamafactory.train.tuner", _training_function=training_function, logger=logging.getLogger()
+    )
+    for name in HOOKS["llamafactory.train.tuner"].split():
+        if not name.endswith("ray_cluster"):
+            importlib.import_module(name).apply(module)
+    module._training_function({"args": {}, "callbacks": []})
+    assert seen.index("SavingCallback") < seen.index("WatchCallback")

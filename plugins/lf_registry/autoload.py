@@ -18,8 +18,9 @@ HOOKS = {
     "llamafactory.hparams.parser": "lf_registry.hooks.checkpoints lf_registry.hooks.peft_methods",
     "llamafactory.launcher": "lf_registry.hooks.launcher",
     "llamafactory.model.adapter": "lf_registry.hooks.peft_methods",
-    # In this order: the watch's callback looks at what the one that saves has decided.
-    "llamafactory.train.tuner": "lf_registry.hooks.peft_methods lf_registry.hooks.saving lf_registry.hooks.hardware "
+    # In this order, of which the last wraps the others and comes first: the watch's callback looks at what the one that
+    # saves has decided.
+    "llamafactory.train.tuner": "lf_registry.hooks.peft_methods lf_registry.hooks.hardware lf_registry.hooks.saving "
     "lf_registry.hooks.ray_cluster",
     "transformers.models.llama.configuration_llama": "lf_registry.hooks.llama_config",
 }
