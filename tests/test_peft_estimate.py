@@ -51,7 +51,7 @@ def test_counted_is_what_peft_trains(peft, tmp_path):
         model = get_peft_model(
             LlamaForCausalLM(LlamaConfig(**CONFIG)), make_config(settings, LoraConfig(target_modules=LINEAR), "x")
         )
-    counted = read_trainable(read_shape({**CONFIG, "model_type": "llama"}), recipe(tmp_path, peft))
+    counted = read_trainable(read_shape({**CONFIG, "model_type": "llama"}, "config.json"), recipe(tmp_path, peft))
     assert counted.parameters == model.get_nb_trainable_parameters()[0]
 
 
@@ -61,4 +61,4 @@ def test_every_counted_method_is_compared_with_peft():
 
 def test_what_is_not_counted_is_said(tmp_path):
     with pytest.raises(UserError, match="peft: boft is not estimated"):
-        read_trainable(read_shape({**CONFIG, "model_type": "llama"}), recipe(tmp_path, {"method": "boft"}))
+        read_trainable(read_shape({**CONFIG, "model_type": "llama"}, "config.json"), recipe(tmp_path, {"method": "boft"}))
