@@ -61,4 +61,6 @@ def test_every_counted_method_is_compared_with_peft():
 
 def test_what_is_not_counted_is_said(tmp_path):
     with pytest.raises(UserError, match="peft: boft is not estimated"):
-        read_trainable(read_shape({**CONFIG, "model_type": "llama"}, "config.json"), recipe(tmp_path, {"method": "boft"}))
+        read_trainable(
+            read_shape({**CONFIG, "model_type": "llama"}, "config.json"), recipe(tmp_path, {"method": "boft"})
+        )

@@ -101,6 +101,8 @@ BAD = [
     (PROMPT, {"stage": "dpo"}, "stage", "`pt` and `sft` only"),
     (PROMPT, {"compute_accuracy": True}, "compute_accuracy", "8 logits more than labels"),
     (PROMPT, {"label_smoothing_factor": 0.1}, "label_smoothing_factor", "8 logits more than labels"),
+    (PROMPT, {"predict_with_generate": True}, "predict_with_generate", "pads every question"),
+    (PROMPT, {"predict_with_generate": True, "do_train": False}, "per_device_eval_batch_size", "answered together"),
     (PROMPT, {"fsdp": "full_shard"}, "fsdp", "one process alone"),
     (PROMPT, {"use_llama_pro": True}, "use_llama_pro", "prompt_tuning has none"),
     (PROMPT, {"use_unsloth": True}, "use_unsloth", "would ignore `peft:`"),
