@@ -9,6 +9,7 @@ from ..errors import UserError, did_you_mean
 from ..recipes import names
 from .setup import Setup
 from .shapes import Part, Shape
+from .trainable_peft import count_peft
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def read_trainable(shape: Shape, setup: Setup) -> Trainable:
         head = 0 if shape.tied else shape.head.weights
         factored = shape.layers * _factored(shape.layer) + _factored(shape.outer)
         return Trainable(shape.parameters, 0, (), shape.layers, layer, shape.embedding.weights, head, factored, 1.0)
+    if setup.values.get("peft") is not None:
+        return read_peft(shape, setup)
     return _freeze(shape, setup) if setup.method == "freeze" else _adapter(shape, setup)
 
 
@@ -165,3 +168,10 @@ def _oft(part: Part, values: dict[str, Any]) -> int:
     while part.columns % block:  # PEFT takes the nearest divisor
         block -= 1
     return part.columns // block * (block * (block - 1) // 2)
+
+
+def read_peft(shape: Shape, setup: Setup) -> Trainable:
+    """Count what ``peft:`` trains; see ``trainable_peft``."""
+    added, targets, largest = count_peft(shape, setup)
+    share = added / max(shape.layers * shape.layer_parameters, 1)
+    return Trainable(0, added, targets, shape.layers, largest, 0, 0, added // max(setup.lora_rank, 1), share)

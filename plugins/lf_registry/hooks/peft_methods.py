@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 from ..errors import UserError
 from ..peft_methods.live import adalora_schedule, keep_prompt_encoder, make_config
-from ..peft_methods.rules import conflicts
-from ..peft_methods.settings import Settings, read_settings
+from ..peft_methods.rules import conflicts, prediction
+from ..peft_methods.settings import Problem, Settings, read_settings
 
 
 def apply(module: ModuleType) -> None:
@@ -56,15 +56,18 @@ def _check_arguments(module: ModuleType) -> None:
     def checked_train_args(args: Any = None) -> Any:
         parsed = get_train_args(args)
         model_args, data_args, training_args, finetuning_args, _ = parsed
+        groups = (finetuning_args, training_args, data_args, model_args)
+
+        def get(key: str) -> Any:
+            return next((getattr(group, key) for group in groups if hasattr(group, key)), None)
+
+        found: list[Problem] = []
         if finetuning_args.peft is not None:
-            groups = (finetuning_args, training_args, data_args, model_args)
-
-            def get(key: str) -> Any:
-                return next((getattr(group, key) for group in groups if hasattr(group, key)), None)
-
-            found = list(conflicts(read_settings(finetuning_args.peft), get, _zero_stage()))
-            if found:
-                raise UserError([f"{problem.key}: {problem.message}; {problem.fix}" for problem in found])
+            found += conflicts(read_settings(finetuning_args.peft), get, _zero_stage())
+        elif (config := _last_adapter(model_args) if training_args.predict_with_generate else None) is not None:
+            found += prediction(config.peft_type.value.lower(), get) if config.is_prompt_learning else ()
+        if found:
+            raise UserError([f"{problem.key}: {problem.message}; {problem.fix}" for problem in found])
         return parsed
 
     def checked_infer_args(args: Any = None) -> Any:

@@ -119,12 +119,6 @@ def adalora_schedule() -> Any:
             config = of(model)
             if config is None:
                 return
-            if state.global_step:
-                raise UserError(
-                    f"{args.output_dir}: AdaLoRA cannot go on from a checkpoint, which does not hold the scores that "
-                    "its ranks follow",
-                    hint="name an output_dir without checkpoints",
-                )
             if config.total_step == 2**31:
                 config.total_step = state.max_steps
             if config.total_step > state.max_steps or config.tinit + config.tfinal >= config.total_step:

@@ -79,6 +79,7 @@ def _prompt(settings: Settings, get: Lookup) -> Iterator[Problem]:
                 f"{name} puts its virtual tokens in front of a sequence; the 2nd example of a pack has other text there"
             )
             yield Problem(key, what, f"write `{key}: false`")
+    yield from prediction(name, get)
     if get("stage") not in ("pt", "sft"):
         yield Problem(
             "stage", f"{name} is trained with `pt` and `sft` only, not with {get('stage')}", "use `stage: sft`"
@@ -93,6 +94,23 @@ def _prompt(settings: Settings, get: Lookup) -> Iterator[Problem]:
             more = settings.values["num_virtual_tokens"]
             what = f"it compares logits with labels, and with {name} there are {more} logits more than labels"
             yield Problem(key, what, "remove it, or use prefix_tuning")
+
+
+def prediction(name: str, get: Lookup) -> Iterator[Problem]:
+    """What a batch of questions does to a prompt.
+
+    Shorter questions are padded on the left, between the virtual tokens and the text, and PEFT drops the position ids
+    that would take the padding out of the count: such a row sees its prompt from farther away than in training, and is
+    answered worse without a word.
+    """
+    if not get("predict_with_generate"):
+        return
+    if get("do_train"):
+        what = f"while it trains, LLaMA-Factory pads every question, which moves the virtual tokens of {name} away"
+        yield Problem("predict_with_generate", what, "predict in a run of its own, with `adapter_name_or_path:`")
+    elif get("per_device_eval_batch_size") != 1:
+        what = f"questions that are answered together are padded, which moves the virtual tokens of {name} away"
+        yield Problem("per_device_eval_batch_size", what, "write `per_device_eval_batch_size: 1`")
 
 
 def _training(settings: Settings, get: Lookup, zero_stage: int) -> Iterator[Problem]:

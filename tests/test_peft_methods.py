@@ -1,0 +1,202 @@
+"""The ``peft:`` key: what PEFT knows, what is refused, and the places of LLaMA-Factory that are hooked."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lf_registry.check.rules import check_recipe
+from lf_registry.errors import UserError
+from lf_registry.peft_methods.refused import NOT_HERE, NOT_UNDER_ZERO3, OWN_TARGETS
+from lf_registry.peft_methods.schema import methods
+from lf_registry.peft_methods.settings import problems, read_settings
+from lf_registry.recipes import read_recipe
+
+PREFIX = {"method": "prefix_tuning", "num_virtual_tokens": 32}
+PROMPT = {"method": "prompt_tuning", "num_virtual_tokens": 8}
+ENCODED = {"method": "p_tuning", "num_virtual_tokens": 8}
+Z2, Z3 = "recipes/deepspeed/ds_z2.json", "recipes/deepspeed/ds_z3.json"
+
+
+def test_the_methods_and_their_parameters_are_those_of_the_installed_peft():
+    from peft.config import PromptLearningConfig
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    assert {name.upper() for name in methods()} == {kind.value for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
+    for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items():
+        method = methods()[kind.value.lower()]
+        theirs = {item.name for item in dataclasses.fields(config) if item.init}
+        filled = {"auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version", "revision"}
+        assert method.config == config.__name__
+        assert set(method.fields) == theirs - filled - {"runtime_config", "task_type"}
+        assert method.prompt == issubclass(config, PromptLearningConfig)
+
+
+def test_what_is_refused_by_name_exists():
+    assert (set(NOT_HERE) | set(NOT_UNDER_ZERO3) | OWN_TARGETS) <= set(methods())
+
+
+def test_reading_the_methods_imports_neither_peft_nor_torch():
+    code = "import sys; from lf_registry.peft_methods.settings import read_settings as r; r({'method': 'ia3'}); "
+    code += "print({'peft', 'torch', 'transformers', 'llamafactory'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "said"),
+    [
+        ("prefix_tuning", "peft", "must be a mapping"),
+        ([], "peft", "must be a mapping"),
+        ({}, "peft.method", "the method is missing"),
+        ({"method": None}, "peft.method", "PEFT has no method None"),
+        ({"method": "prefix_tunning"}, "peft.method", "did you mean 'prefix_tuning'"),
+        ({"method": "xlora"}, "peft.method", "xlora cannot be trained through a recipe: it mixes"),
+        ({"method": "prefix_tuning"}, "peft.num_virtual_tokens", "needs to know how many"),
+        ({**PREFIX, "num_virtual_tokens": 0}, "peft.num_virtual_tokens", "is 0, which means nothing"),
+        ({**PREFIX, "num_virtual_tokens": "many"}, "peft.num_virtual_tokens", "'many' is a text"),
+        ({**PREFIX, "prefix_projektion": True}, "peft.prefix_projektion", "has no such parameter"),
+        ({**PREFIX, "prefix_projection": "yes"}, "peft.prefix_projection", "any text counts as true"),
+        ({**PREFIX, "task_type": "CAUSAL_LM"}, "peft.task_type", "has no such parameter"),
+        ({**PROMPT, "prompt_tuning_init": "WORDS"}, "peft.prompt_tuning_init", "'WORDS' is not one of its values"),
+        ({**PROMPT, "prompt_tuning_init": "TEXT"}, "peft.prompt_tuning_init_text", "starts from the embeddings"),
+        ({"method": "ia3", "target_modules": 3}, "peft.target_modules", "is a whole number"),
+    ],
+)
+def test_a_mistake_in_the_key_is_named(value, key, said):
+    (found,) = problems(value)
+    assert found.key == key and said in found.message, found
+    with pytest.raises(UserError, match=r"^peft"):
+        read_settings(value)
+
+
+def test_the_fix_for_an_unknown_parameter_lists_those_that_exist():
+    (found,) = problems({**PREFIX, "prefix_projektion": True})
+    assert "did you mean 'prefix_projection'" in found.fix
+
+
+def test_a_mapping_on_the_command_line_and_pefts_own_spelling():
+    assert read_settings('{"method": "PREFIX_TUNING", "num_virtual_tokens": 4}').values == {"num_virtual_tokens": 4}
+
+
+GOOD = [
+    ({"peft": PREFIX, "disable_gradient_checkpointing": True}),
+    ({"peft": PREFIX, "disable_gradient_checkpointing": True, "deepspeed": Z3, "quantization_bit": 4}),
+    ({"peft": PROMPT, "deepspeed": Z2}),
+    ({"peft": {"method": "ia3"}, "quantization_bit": 4, "stage": "dpo"}),
+    ({"peft": {"method": "lora", "r": 4, "use_dora": True}}),
+]
+BAD = [
+    (PREFIX, {}, "disable_gradient_checkpointing", "PEFT refuses it"),
+    (PREFIX, {"packing": True}, "packing", "2nd example of a pack"),
+    (PROMPT, {"neat_packing": True}, "neat_packing", "2nd example of a pack"),
+    (PROMPT, {"stage": "pt"}, "packing", "2nd example of a pack"),
+    (PROMPT, {"stage": "dpo"}, "stage", "`pt` and `sft` only"),
+    (PROMPT, {"compute_accuracy": True}, "compute_accuracy", "8 logits more than labels"),
+    (PROMPT, {"label_smoothing_factor": 0.1}, "label_smoothing_factor", "8 logits more than labels"),
+    (PROMPT, {"predict_with_generate": True}, "predict_with_generate", "pads every question"),
+    (PROMPT, {"predict_with_generate": True, "do_train": False}, "per_device_eval_batch_size", "answered together"),
+    (PROMPT, {"fsdp": "full_shard"}, "fsdp", "one process alone"),
+    (PROMPT, {"use_llama_pro": True}, "use_llama_pro", "prompt_tuning has none"),
+    (PROMPT, {"use_unsloth": True}, "use_unsloth", "would ignore `peft:`"),
+    (PROMPT, {"use_dora": True}, "use_dora", "would ignore it"),
+    (PROMPT, {"finetuning_type": "full"}, "finetuning_type", "exclude each other"),
+    (ENCODED, {"adapter_name_or_path": "x"}, "adapter_name_or_path", "not the network"),
+    ({"method": "hra"}, {"quantization_bit": 4}, "quantization_bit", "no hra for quantized weights"),
+    ({"method": "delora"}, {"deepspeed": Z3}, "deepspeed", "does not train under ZeRO-3"),
+    ({"method": "adalora"}, {"deepspeed": Z2}, "deepspeed", "which DeepSpeed has freed"),
+    ({"method": "adalora"}, {"resume_from_checkpoint": "x"}, "resume_from_checkpoint", "does not hold the scores"),
+]
+
+
+def findings(tmp_path: Path, changes: dict) -> list:
+    values = {"model_name_or_path": "base", "stage": "sft", "do_train": True, "finetuning_type": "lora"}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(values | changes), encoding="utf-8")
+    return [found for found in check_recipe(read_recipe(tmp_path / "r.yaml")) if found.code == "peft"]
+
+
+@pytest.mark.parametrize("changes", GOOD)
+def test_what_works_is_not_refused(changes, tmp_path):
+    assert findings(tmp_path, changes) == []
+
+
+@pytest.mark.parametrize(("value", "changes", "key", "said"), BAD)
+def test_what_does_not_go_together_is_refused_by_the_check(value, changes, key, said, tmp_path):
+    found = findings(tmp_path, {"peft": value, **changes})
+    assert any(item.where.endswith(f": {key}") and said in item.message and item.fix for item in found), found
+
+
+def test_keys_of_lora_that_nobody_reads(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump({"peft": PREFIX, "lora_rank": 8, "lora_target": "all"}), encoding="utf-8")
+    unused = {item.where.rpartition(": ")[2] for item in check_recipe(read_recipe(path)) if item.code == "no-effect"}
+    assert {"lora_rank", "lora_target"} <= unused
+
+
+def test_llamafactory_refuses_it_too_before_it_loads_anything(tmp_path):
+    from llamafactory.hparams import get_train_args
+
+    values = {"model_name_or_path": "x", "stage": "sft", "do_train": True, "dataset": "a", "template": "llama3"}
+    values |= {"output_dir": str(tmp_path / "o"), "packing": True, "use_cpu": True, "peft": PREFIX}
+    with pytest.raises(UserError) as caught:
+        get_train_args(values)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "disable_gradient_checkpointing",
+        "packing",
+    ]
+    with pytest.raises(UserError, match="PEFT has no method 'nothing'"):
+        get_train_args(values | {"peft": {"method": "nothing"}})
+
+
+def test_the_arguments_stay_llamafactorys_own_and_can_be_sent_to_another_process():
+    from llamafactory.hparams import FinetuningArguments
+
+    arguments = FinetuningArguments(peft=PREFIX)
+    again = pickle.loads(pickle.dumps(arguments))
+    assert again == arguments and again.peft == PREFIX and "peft" in arguments.to_dict()
+    assert FinetuningArguments.__module__ == "llamafactory.hparams.finetuning_args"
+    assert FinetuningArguments().peft is None
+
+
+def test_the_functions_of_llamafactory_are_still_those_that_are_hooked():
+    """Fails loudly when LLaMA-Factory changes what the hook relies on."""
+    import llamafactory.hparams
+    from llamafactory.hparams import parser
+    from llamafactory.model import adapter
+    from llamafactory.train import tuner
+
+    hook = "lf_registry.hooks.peft_methods"
+    hooked = (adapter._setup_lora_tuning, parser.get_train_args, parser.get_infer_args, tuner._training_function)
+    assert [function.__module__ for function in hooked] == [hook] * 4
+    assert llamafactory.hparams.get_train_args is parser.get_train_args
+    assert tuner.get_train_args is parser.get_train_args and parser.FinetuningArguments in parser._TRAIN_ARGS
+    source = Path(adapter.__file__).read_text(encoding="utf-8")
+    original = source.partition("def _setup_lora_tuning(")[2].partition("\ndef init_adapter(")[0]
+    arguments = ["config", "model", "model_args", "finetuning_args", "is_trainable", "cast_trainable_params_to_fp32"]
+    declared = [line.split(":")[0].strip() for line in original.partition(") ->")[0].splitlines() if ":" in line]
+    assert declared == arguments
+    assert original.count("model = get_peft_model(model, peft_config)") == 2
+    assert original.count("PeftModel.from_pretrained(model, adapter, **init_kwargs)") == 1
+    assert "model = model.merge_and_unload()" in original
+    assert "_setup_lora_tuning(\n            config, model, model_args, finetuning_args, is_trainable, cast_" in source
+    tuned = Path(tuner.__file__).read_text(encoding="utf-8")
+    assert 'callbacks: list[Any] = config.get("callbacks")' in tuned
+    assert '_training_function(config={"args": args, "callbacks": callbacks})' in tuned
+    assert "finetuning_type" in inspect.getsource(parser._verify_model_args)
+
+
+def test_the_parts_of_peft_that_are_replaced_are_still_called():
+    """Fails loudly when PEFT saves or loads a prompt in another way."""
+    from peft.peft_model import PeftModel
+    from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
+
+    assert "model.get_prompt_embedding_to_save(adapter_name)" in inspect.getsource(get_peft_model_state_dict)
+    assert 'peft_model_state_dict["prompt_embeddings"]' in inspect.getsource(set_peft_model_state_dict)
+    assert 'state_dict=kwargs.get("state_dict"' in inspect.getsource(PeftModel.save_pretrained)
