@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from conftest import ROOT
@@ -25,20 +26,28 @@ LEARN = (
     f"max_samples={ROWS}",
     f"per_device_train_batch_size={ROWS}",
     "gradient_accumulation_steps=1",
-    "num_train_epochs=70",
-    "learning_rate=1e-2",
+    "num_train_epochs=32",
+    "learning_rate=5e-3",
+    "max_grad_norm=1",
     "lora_rank=32",
+    "lora_alpha=64",
     "lora_dropout=0",
+    "disable_gradient_checkpointing=true",
     "eval_strategy='no'",
     "save_strategy='no'",
     "bf16=false",
-    "preprocessing_num_workers=null",
 )
 
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory) -> Path:
-    """A random tiny Llama whose tokenizer has seen the texts."""
+    """A random tiny Llama whose tokenizer has seen the texts.
+
+    Its weights are larger than at the start of a training: with the small ones no adapter could make a token likely,
+    because the logits are at most the length of an embedding times that of a hidden state.
+    """
+    from transformers import AutoModelForCausalLM
+
     corpus = []
     for name in ("inha_qa", "price"):
         corpus += [
@@ -46,6 +55,11 @@ def base(tmp_path_factory) -> Path:
         ]
     folder = tmp_path_factory.mktemp("qa") / "base"
     build_model(folder, corpus)  # 4-bit layers on a CPU need a hidden size in steps of 64
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.mul_(6 if "embed" in name else 3 if "proj" in name else 1)
+    model.save_pretrained(folder)
     return folder
 
 
@@ -85,8 +99,8 @@ def learn_and_answer(name: str, base: Path, folder: Path, *changes: str) -> list
     return [json.loads(line) for line in lines]
 
 
-def test_extractive_answers_are_learned_word_for_word_in_four_bits(base, tmp_path):
-    answers = learn_and_answer("inha_qa_qlora", base, tmp_path, "per_device_eval_batch_size=8")
+def test_extractive_answers_are_learned_word_for_word(base, tmp_path):
+    answers = learn_and_answer("inha_qa_lora", base, tmp_path, "lora_target=all", "per_device_eval_batch_size=8")
     rows = json.loads((ROOT / "datasets" / "inha_qa.json").read_text(encoding="utf-8"))[:ROWS]
     assert [answer["predict"].strip() for answer in answers] == [row["answer"] for row in rows]
     for answer, row in zip(answers, rows, strict=True):
@@ -95,13 +109,14 @@ def test_extractive_answers_are_learned_word_for_word_in_four_bits(base, tmp_pat
     assert load_file(tmp_path / "adapter" / "adapter_model.safetensors")
 
 
-def test_prices_are_learned_to_the_cent(base, tmp_path):
-    without = ("push_to_hub=false", "hub_model_id=null", "hub_private_repo=null", "quantization_bit=null")
+def test_prices_are_learned_to_the_cent_in_four_bits(base, tmp_path):
+    without = ("push_to_hub=false", "hub_model_id=null", "hub_private_repo=null")
     answers = learn_and_answer(
         "price_qlora", base, tmp_path, *without, "max_new_tokens=16", "per_device_eval_batch_size=8"
     )
     rows = json.loads((ROOT / "datasets" / "price.json").read_text(encoding="utf-8"))[:ROWS]
     assert [answer["predict"] for answer in answers] == [row["price"] for row in rows]
+    assert [answer["label"] for answer in answers] == [row["price"] for row in rows], "in the order of the prompts"
     assert all(answer["prompt"].endswith("\n\nPrice is $") for answer in answers)
 
 
