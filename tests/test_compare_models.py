@@ -110,13 +110,16 @@ def result(compare_models, tmp_path_factory):
 def test_every_answer_is_the_one_known_by_heart(result):
     request, _ = result
     rows = lines(request.out / "answers.jsonl")
-    assert [(row["prompt"], row["before"], row["after"]) for row in rows[: len(KNOWN)]] == KNOWN
-    assert [row["dataset"] for row in rows] == ["train"] * len(KNOWN) + ["held"] * len(HELD_OUT)
-    assert [row["change"] for row in rows[: len(KNOWN)]] == [
+    assert [(row["prompt"], row["before"], row["after"]) for row in rows[len(HELD_OUT) :]] == KNOWN
+    assert [row["dataset"] for row in rows] == ["held"] * len(HELD_OUT) + ["train"] * len(KNOWN)
+    assert [row["change"] for row in rows[len(HELD_OUT) :]] == [
         "same" if before == after else "worse" if after != right else "better"
         for (_, before, after), right in zip(KNOWN, REFERENCES, strict=True)
     ]
-    assert rows[0]["metrics"] == {"before": {"exact_match": 0.0, "f1": 4 / 6}, "after": {"exact_match": 1.0, "f1": 1.0}}
+    assert rows[len(HELD_OUT)]["metrics"] == {
+        "before": {"exact_match": 0.0, "f1": 4 / 6},
+        "after": {"exact_match": 1.0, "f1": 1.0},
+    }
 
 
 def test_every_number_is_exact(result):

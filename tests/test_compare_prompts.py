@@ -164,5 +164,12 @@ def test_wrong_datasets(project):
         dataset_prompts("mine", ".")
 
 
-def test_a_shipped_dataset_is_found_from_anywhere(project):
-    assert (dataset_folder(["ironman"], None)) != "."
+def test_datasets_are_found_in_every_data_root(project):
+    assert dataset_folder(["ironman"], None) != str(project.root)
+    with pytest.raises(UserError, match="did you mean 'ironman'"):
+        dataset_folder(["ironmen"], None)
+    project("data.json", [{"instruction": "가", "output": "나" * 60}])
+    project("dataset_info.json", {"mine": {"file_name": "data.json"}})
+    assert dataset_folder(["mine"], None) == str(project.root)
+    with pytest.raises(UserError, match="in several folders"):
+        dataset_folder(["mine", "ironman"], None)

@@ -39,6 +39,11 @@ def run(options: Mapping[str, Any], *, recipe: Path | None = None, strict: bool 
     request = Request(**given, decoding=decoding)
     if recipe is not None:
         request = request.with_recipe(recipe)
+        if request.data and not request.held_out and not given["data"]:
+            print(
+                f"note: only what {recipe} trains on is asked, which shows what was learned by heart and no quality; "
+                "name what it has not seen with --held-out"
+            )
     result = compare(request)
     summary = result.summary
     for note in summary["notes"]:

@@ -66,7 +66,7 @@ def summarize(
     if summary["perplexity"]:
         sentences.append(perplexity_sentence(summary["perplexity"], which))
     sentences += sanity_sentences(summary["sanity"], len(rows))
-    notes = [*notes, *_left_out(metrics, dict(results))]
+    notes = [*notes, *_left_out(metrics, dict(results)), *_overflows(rows)]
     summary["over_fitting"] = _over_fitting(seen, new, metrics, train, held_out)
     if summary["over_fitting"]:
         sentences += summary["over_fitting"]["sentences"]
@@ -119,6 +119,13 @@ def _left_out(metrics: Sequence[Metric], results: Mapping[str, Any]) -> list[str
                 f"{metric.name}: {result.left_out} prompts are left out, because a number or a reference is missing"
             )
     return notes
+
+
+def _overflows(rows: Sequence[Row]) -> list[str]:
+    lost = sum(any(said.reference_tokens and said.nll is None for said in row.said.values()) for row in rows)
+    if not lost:
+        return []
+    return [f"perplexity: {lost} prompts are left out, because their likelihood is not finite: --dtype float32"]
 
 
 def _over_fitting(

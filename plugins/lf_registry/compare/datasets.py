@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ..dataset_info import check_datasets, known_datasets
-from ..errors import UserError
+from ..errors import UserError, did_you_mean
 from .prompts import Prompt
 
 #: How many rows that cannot be asked a note names.
@@ -16,15 +15,26 @@ _LISTED = 3
 
 
 def dataset_folder(names: list[str], folder: str | None) -> str:
-    """The folder of ``dataset_info.json``: the one that was named, else the first data root that has all datasets.
+    """The folder of ``dataset_info.json``: the one that was named, else the data root that has these datasets.
 
     Raises:
-        UserError: a dataset is unknown, or its file is missing or empty.
+        UserError: a dataset is unknown, its file is missing or empty, or they are not all in one folder.
     """
     if folder is None:
         known = known_datasets()
-        places = {str(known[name][0]) for name in names if name in known}
-        folder = places.pop() if len(places) == 1 else str(Path())
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise UserError(
+                [f"--data {name}: does not exist; {did_you_mean(name, known, kind='datasets')}" for name in unknown],
+                hint="lf-registry list datasets; or --dataset-dir with the folder of another dataset_info.json",
+            )
+        places = {name: str(known[name][0]) for name in names}
+        if len(set(places.values())) > 1:
+            where = ", ".join(f"{name} in {place}" for name, place in places.items())
+            raise UserError(
+                f"--data: the datasets are in several folders ({where})", hint="list them in one dataset_info.json"
+            )
+        folder = next(iter(places.values()))
     check_datasets(names, folder)
     return folder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,10 +79,7 @@ def ask_local(
                 log.append(_entries(side.name, batch))
                 advance(len(batch.answers), side.label)
             for scores in model.likelihoods(side, unscored):
-                log.append(
-                    {"kind": "reference", "side": side.name, "index": i, "nll": nll, "tokens": n}
-                    for i, nll, n in scores
-                )
+                log.append(_scores(side.name, scores))
                 advance(len(scores), side.label)
     return notes
 
@@ -122,6 +120,13 @@ def ask_servers(servers: Sequence[Server], prompts: Sequence[Prompt], log: Answe
             for batch in answers(server, prompts, work[side], decoding):
                 log.append(_entries(side, batch))
                 advance(len(batch.answers), server.model)
+
+
+def _scores(side: str, scores: list[tuple[int, float, int]]) -> Iterator[dict[str, Any]]:
+    """A likelihood that overflowed (16-bit weights can) is none: JSON has no infinity, and no mean survives one."""
+    for index, nll, tokens in scores:
+        value = nll if math.isfinite(nll) else None
+        yield {"kind": "reference", "side": side, "index": index, "nll": value, "tokens": tokens}
 
 
 def _entries(side: str, batch: Batch) -> Iterator[dict[str, Any]]:

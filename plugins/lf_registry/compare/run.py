@@ -85,7 +85,8 @@ def compare(request: Request) -> Result:
 def _prompts(request: Request) -> tuple[list[Prompt], list[str]]:
     if request.prompts is not None:
         return read_prompts(request.prompts, request.most), []
-    names = [*request.data, *request.held_out]
+    train, held_out = _roles(request)
+    names = [*held_out, *train]  # the model card shows the first answers: not those that were learned by heart
     folder = dataset_folder(names, request.dataset_dir)
     prompts: list[Prompt] = []
     notes: list[str] = []
