@@ -94,7 +94,7 @@ def test_the_base_is_the_base(pair: Pair, folders):
     inputs = tokenizer(pair.prompt("base", ASKED, persona=True), add_special_tokens=False, return_tensors="pt")
     with torch.no_grad():
         output = model.generate(
-            **inputs, max_new_tokens=40, do_sample=False, eos_token_id=stop_ids(model, tokenizer), pad_token_id=0
+            **inputs, max_new_tokens=40, do_sample=False, eos_token_id=stop_ids(pair.sides["base"]), pad_token_id=0
         )
     plain = tokenizer.decode(output[0, inputs.input_ids.shape[1] :], skip_special_tokens=True).strip()
     assert said(pair, "base") == plain

@@ -67,7 +67,7 @@ def main() -> None:
     decoding, persona = controls(pair)
     sides = [side for side in ("base", "tuned") if side in pair.sides]
     for column, side in zip(st.columns(len(sides)), sides, strict=True):
-        column.subheader({"base": "Base", "tuned": f"Tuned: {pair.sides['tuned'].name}"}[side])
+        column.subheader({"base": "Base", "tuned": f"Tuned: {Path(folder).name}"}[side])
     turns: list[dict[str, str]] = st.session_state.setdefault("turns", [])
     for turn in turns:
         show(turn, sides)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..compare.local import LocalModel
+from ..compare.sides import AFTER, BEFORE, alone, resolve
 from ..files import is_file
+from ..merge.checkpoint import read_json
 from .persona import default_system, template_without
 
 Message = dict[str, str]
@@ -48,15 +50,15 @@ class Side:
     """One of the two.
 
     Attributes:
-        name: what the page calls it.
         model, tokenizer: Transformers' own.
-        off: switches an adapter off while this side answers.
+        stops: ids of tokens that end an answer, besides the model's own.
+        answering: a context in which the model is this side: the base's switches the adapter off.
     """
 
-    name: str
     model: Any
     tokenizer: Any
-    off: Any = nullcontext
+    stops: list[int]
+    answering: Callable[[], AbstractContextManager[None]]
 
 
 @dataclass
@@ -110,12 +112,12 @@ class Pair:
         def run() -> None:
             try:
                 torch.manual_seed(decoding.seed)
-                with torch.no_grad(), chosen.off():
+                with torch.no_grad(), chosen.answering():
                     model.generate(
                         **inputs,
                         **decoding.arguments(),
-                        eos_token_id=stop_ids(model, tokenizer),
-                        pad_token_id=_pad(tokenizer),
+                        eos_token_id=stop_ids(chosen),
+                        pad_token_id=tokenizer.pad_token_id,
                         stopping_criteria=[Stop()],
                         streamer=streamer,
                     )
@@ -135,79 +137,41 @@ class Pair:
             raise failed[0]
 
 
-def stop_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends an answer: the generation config's, and the tokenizer's, which the template has set."""
-    configured = model.generation_config.eos_token_id
+def stop_ids(side: Side) -> list[int]:
+    """Every token that ends an answer: the model's, the tokenizer's, and those that the training's template added."""
+    configured = side.model.generation_config.eos_token_id
     known = configured if isinstance(configured, list) else [configured]
-    return sorted({i for i in (*known, tokenizer.eos_token_id) if i is not None})
-
-
-def _pad(tokenizer: Any) -> int:
-    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return sorted({i for i in (*known, side.tokenizer.eos_token_id, *side.stops) if i is not None})
 
 
 def base_of(folder: Path) -> str | None:
     """The base that a folder names: an adapter's, or the one in ``merge_report.json``; None when there is none."""
     for name, key in (("adapter_config.json", "base_model_name_or_path"), ("merge_report.json", "base")):
         if is_file(folder / name):
-            value = json.loads((folder / name).read_text(encoding="utf-8")).get(key)
+            value = read_json(folder / name).get(key)
             return value if isinstance(value, str) and value else None
     return None
 
 
 def load_pair(folder: Path, base: str | None) -> Pair:
-    """Load both. An adapter and its base share one copy of the weights.
+    """Load both, as ``lf-registry compare`` does. An adapter and its base share one copy of the weights.
 
     Args:
         folder: an adapter or a whole model.
         base: folder or Hub id; from the folder's own files when None.
 
     Raises:
-        UserError: the folder is neither, the base cannot be loaded, or there is no chat template.
+        UserError: one of them is missing or cannot be loaded, or there is no chat template.
     """
     base = base or base_of(folder)
-    adapter = is_file(folder / "adapter_config.json")
-    if not adapter and not is_file(folder / "config.json"):
-        raise UserError(f"{folder}: neither an adapter (adapter_config.json) nor a model (config.json)")
-    if adapter and base is None:
-        raise UserError(f"{folder}: its adapter_config.json names no base model", hint="--base MODEL")
-    own = str(folder) if is_file(folder / "tokenizer_config.json") else base or str(folder)
-    tokenizer = _tokenizer(own)
-    if not tokenizer.chat_template:
-        raise UserError(f"{own}: its tokenizer has no chat template", hint="lf-registry merge ... --template NAME")
-    if adapter:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(_model(str(base)), str(folder)).eval()
-        sides = {"base": Side("base", model, _base_tokenizer(str(base), tokenizer), model.disable_adapter)}
+    if base is None:
+        found = [alone(str(folder))]
     else:
-        model = _model(str(folder))
-        sides = {"base": Side("base", _model(base), _base_tokenizer(base, tokenizer))} if base else {}
-    sides["tuned"] = Side(folder.resolve().name, model, tokenizer)
-    return Pair(sides, default_system(tokenizer))
-
-
-def _model(name: str) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    placed = {"device_map": "auto"} if torch.cuda.is_available() else {}
-    try:
-        return AutoModelForCausalLM.from_pretrained(name, dtype="auto", **placed).eval()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{name}: cannot be loaded: {str(error).splitlines()[0]}", hint="--base MODEL") from None
-
-
-def _tokenizer(name: str) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{name}: its tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
-
-
-def _base_tokenizer(base: str, tuned: Any) -> Any:
-    """The base's own, so that it answers as it was served; the tuned one's where the base has no chat template."""
-    own = _tokenizer(base)
-    return own if own.chat_template else tuned
+        found, _ = resolve(base, str(folder))
+    after = LocalModel(found[-1])
+    sides = {}
+    for side in found:
+        own = after if side is found[-1] or found[-1].adapter else LocalModel(side)
+        name = {BEFORE: "base", AFTER: "tuned"}[side.name]
+        sides[name] = Side(own.model, side.tokenizer, side.stops, partial(own.as_side, side))
+    return Pair(sides, default_system(found[-1].tokenizer))

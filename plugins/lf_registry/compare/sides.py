@@ -130,14 +130,36 @@ def resolve(
     sides = [before, after]
     _templates(before, after, template, settings or {}, same_template, notes)
     for side in sides:
-        if side.tokenizer.pad_token_id is None:
-            side.tokenizer.pad_token = side.tokenizer.eos_token or side.tokenizer.convert_ids_to_tokens(0)
+        _pad(side)
     after.rows = _rows(adapter, model) if adapter else None
     return sides, notes
 
 
+def alone(tuned: str, *, trust: bool = False) -> Side:
+    """A whole model whose base nobody knows, as it answers by itself.
+
+    Raises:
+        UserError: it is no model, cannot be loaded, or has no chat template.
+    """
+    folder = _tuned_folder(tuned)
+    side = Side(AFTER, tuned, folder, None, _tokenizer([folder], trust), "saved with it")
+    if not side.tokenizer.chat_template:
+        raise UserError(_no_template(side), hint="lf-registry merge ADAPTER --out DIR --template NAME")
+    _pad(side)
+    return side
+
+
 def _same(one: str, other: str) -> bool:
     return is_dir(one) and is_dir(other) and Path(one).resolve() == Path(other).resolve()
+
+
+def _pad(side: Side) -> None:
+    if side.tokenizer.pad_token_id is None:
+        side.tokenizer.pad_token = side.tokenizer.eos_token or side.tokenizer.convert_ids_to_tokens(0)
+
+
+def _no_template(side: Side) -> str:
+    return f"{side.label}: has no chat template saved with it, so nobody knows how to ask it"
 
 
 def _tuned_folder(tuned: str) -> Path:
@@ -187,7 +209,7 @@ def _templates(
         notes.append(f"--template {template} is not used: both models have a chat template saved with them")
     if not after.tokenizer.chat_template:
         raise UserError(
-            f"{after.label}: has no chat template saved with it, so nobody knows how to ask it",
+            _no_template(after),
             hint="--template NAME (the recipe's), or --recipe RECIPE",
         )
     if same or not before.tokenizer.chat_template:
