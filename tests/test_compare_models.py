@@ -39,7 +39,8 @@ def alone(model, tokenizer, question: str) -> list[int]:
 
     messages = [{"role": "user", "content": question}]
     inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-    model.generation_config = GenerationConfig(
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    model.generation_config = plain.generation_config = GenerationConfig(
         max_new_tokens=24, eos_token_id=tokenizer.convert_tokens_to_ids("<|eot_id|>"), pad_token_id=0
     )
     with torch.no_grad():
@@ -323,3 +324,79 @@ def test_perplexity_is_that_of_all_tokens(result):
         scores = [row["reference_likelihood"][side] for row in rows]
         expected = math.exp(sum(one["nll"] for one in scores) / sum(one["tokens"] for one in scores))
         assert found.summary["perplexity"][side] == pytest.approx(expected)
+
+
+def test_weights_that_are_not_there_are_not_made_up(compare_models, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    for name, folder, file in (
+        ("model", compare_models.merged, "model.safetensors"),
+        ("adapter", compare_models.adapter, "adapter_model.safetensors"),
+    ):
+        copy = tmp_path / name
+        shutil.copytree(folder, copy)
+        weights = load_file(copy / file)
+        weights.pop(next(key for key in weights if "q_proj" in key))
+        save_file(weights, copy / file, metadata={"format": "pt"})
+        side = resolve(str(compare_models.base), str(copy))[0][1]
+        with pytest.raises(UserError, match=r"cannot be loaded: .*(lack|missing).*q_proj"):
+            LocalModel(side)
+
+
+def test_an_adapter_that_is_no_lora(compare_models, tmp_path):
+    """A prefix cannot be merged; switched off it must leave the base, switched on it is what PEFT makes of it."""
+    import torch
+    from peft import PeftModel, PrefixTuningConfig, get_peft_model
+
+    from lf_registry.tiny.model import load
+
+    model, tokenizer = load(compare_models.base)
+    torch.manual_seed(0)
+    tuned = get_peft_model(model, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4))
+    torch.nn.init.normal_(tuned.prompt_encoder.default.embedding.weight, std=3.0)
+    tuned.peft_config["default"].base_model_name_or_path = str(compare_models.base)
+    tuned.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    sides = resolve(None, str(tmp_path))[0]
+    ours = LocalModel(sides[1])
+    texts = {}
+    for side in sides:
+        (batch,) = ours.answers(side, [ask(side, PROMPTS)], SHORT)
+        texts[side.name] = [answer.text for answer in batch.answers]
+    assert texts["before"] == [before for _, before, _ in KNOWN]
+    alone_model, _ = load(compare_models.base)
+    theirs = PeftModel.from_pretrained(alone_model, tmp_path).eval()
+    expected = [tokenizer.decode(alone(theirs, tokenizer, p.question), skip_special_tokens=True) for p in PROMPTS]
+    assert texts["after"] == expected and texts["after"] != texts["before"]
+    for model, side in ((alone_model, sides[0]), (theirs, sides[1])):
+        asked = ask(side, PROMPTS)
+        found = {i: nll for part in ours.likelihoods(side, asked) for i, nll, _ in part}
+        for one in asked:
+            whole, labels = torch.tensor([one.ids + one.answer]), [-100] * len(one.ids) + one.answer
+            with torch.no_grad():
+                loss = model(input_ids=whole, attention_mask=whole * 0 + 1, labels=torch.tensor([labels])).loss.item()
+            assert found[one.index] == pytest.approx(loss * len(one.answer), rel=1e-4, abs=1e-4)
+
+
+def test_an_adapter_with_more_tokens_leaves_the_base_alone(compare_models, tmp_path):
+    """Switched off it would still have the new tokens, so the base is loaded by itself."""
+    from peft import LoraConfig, get_peft_model
+
+    from lf_registry.tiny.model import load
+
+    model, tokenizer = load(compare_models.base)
+    old = len(tokenizer)
+    tokenizer.add_tokens(["<|new|>"])
+    model.resize_token_embeddings(len(tokenizer))
+    tuned = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["embed_tokens"]))
+    tuned.peft_config["default"].base_model_name_or_path = str(compare_models.base)
+    tuned.save_pretrained(tmp_path / "adapter")
+    tokenizer.save_pretrained(tmp_path / "adapter")
+    sides = resolve(None, str(tmp_path / "adapter"))[0]
+    assert sides[0].rows is None and sides[1].rows == old + 1
+    with answer_log(tmp_path / "out", {}) as log:
+        ask_local(sides, {side.name: ask(side, PROMPTS[:3]) for side in sides}, log, SHORT)
+        answers = {side: [entry["text"] for entry in log.of("answer", side).values()] for side in ("before", "after")}
+    assert sorted(answers["before"]) == sorted(before for _, before, _ in KNOWN[:3]) == sorted(answers["after"])

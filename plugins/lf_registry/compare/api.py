@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from ..errors import UserError, WrongUsage, did_you_mean
 from ..secret_text import hide_in_text
+from .batches import Answer, Batch
 from .decoding import Decoding
-from .local import Answer, Batch
 from .prompts import Prompt
 
 if TYPE_CHECKING:

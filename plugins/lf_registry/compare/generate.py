@@ -12,9 +12,10 @@ from typing import Any
 
 from .answer_log import AnswerLog
 from .api import Server, answers, first_tokens
+from .batches import Batch
 from .chat import Asked
 from .decoding import Decoding
-from .local import Batch, LocalModel
+from .local import LocalModel
 from .prompts import Prompt
 from .sides import SIDES, Side
 

@@ -3,56 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
 from ..merge.quiet import quiet
+from .batches import Answer, Batch, Clock, groups, of_one_length
 from .chat import Asked
 from .decoding import Decoding
 from .memory import Peak
 from .sides import BEFORE, Side
-
-#: Tokens of prompts and references, padding counted, that are scored at once.
-_SCORED_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model said.
-
-    Attributes:
-        index: the prompt's number.
-        text: the answer without special tokens.
-        tokens: how many, the one that ends it included.
-        stopped: whether it ended by itself.
-    """
-
-    index: int
-    text: str
-    tokens: int
-    stopped: bool
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The answers of one batch.
-
-    Attributes:
-        answers: one per prompt.
-        seconds: from the start to the last token.
-        first_token_seconds: from the start to the first token; None when nobody could see it.
-        peak_bytes: the most memory of the side so far; None when it is not known.
-    """
-
-    answers: list[Answer]
-    seconds: float
-    first_token_seconds: float | None
-    peak_bytes: int | None
 
 
 class LocalModel:
@@ -125,7 +87,21 @@ class LocalModel:
         """
         peak = Peak(self.device)
         for batch in batches:
-            yield self._answer(side, batch, decoding, peak)
+            parts = [batch] if self._may_pad(side) else of_one_length(batch)
+            made = [self._answer(side, part, decoding, peak) for part in parts]
+            found = {answer.index: answer for part in made for answer in part.answers}
+            seconds = sum(part.seconds for part in made)
+            answers = [found[asked.index] for asked in batch]
+            yield Batch(answers, seconds, made[0].first_token_seconds, made[-1].peak_bytes)
+
+    def _may_pad(self, side: Side) -> bool:
+        """Whether prompts of different lengths may stand in one batch.
+
+        PEFT puts the virtual tokens of a prompt-learning adapter (prefix tuning, p-tuning) in front of the padding and
+        counts positions without looking at it: padded prompts would be answered differently.
+        """
+        config = getattr(self.model, "active_peft_config", None)
+        return side.name == BEFORE or config is None or not config.is_prompt_learning
 
     def _answer(self, side: Side, batch: list[Asked], decoding: Decoding, peak: Peak) -> Batch:
         import torch
@@ -135,7 +111,7 @@ class LocalModel:
         inputs = self._padded(side, [asked.ids for asked in batch])
         self._use_only(self._generation_config(side, stops, decoding))
         torch.manual_seed(decoding.seed + batch[0].index)
-        clock = _Clock(self.device)
+        clock = Clock(self.device)
         with torch.inference_mode(), self.as_side(side), quiet(), _enough_memory(len(batch)):
             started = clock.now()
             output = self.model.generate(**inputs, stopping_criteria=StoppingCriteriaList([clock]))
@@ -176,7 +152,8 @@ class LocalModel:
         """
         import torch
 
-        for group in _groups(sorted(asked, key=lambda one: -len(one.ids) - len(one.answer))):
+        ordered = sorted(asked, key=lambda one: -len(one.ids) - len(one.answer))
+        for group in groups(ordered) if self._may_pad(side) else [[one] for one in ordered]:
             inputs = self._padded(side, [one.ids + one.answer for one in group])
             with torch.inference_mode(), self.as_side(side), quiet(), _enough_memory(len(group)):
                 found = self._score(inputs, [one.answer for one in group])
@@ -198,47 +175,11 @@ class LocalModel:
         return scores
 
 
-class _Clock:
-    """A stopping criterion that never stops, and sees when the first token is there."""
-
-    def __init__(self, device: Any) -> None:
-        self._device = device
-        self.first: float | None = None
-
-    def now(self) -> float:
-        """Seconds, when the GPU has done what it was asked for."""
-        import torch
-
-        if self._device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
-
-        if self.first is None:
-            self.first = self.now()
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
-
-
 def _answer(side: Side, index: int, ids: list[int], stops: set[int]) -> Answer:
     end = next((i for i, token in enumerate(ids) if token in stops), None)
     said = ids if end is None else ids[:end]
     text = side.tokenizer.decode(said, skip_special_tokens=True)
     return Answer(index, text, len(said) + (end is not None), end is not None)
-
-
-def _groups(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
-    """Groups whose padded tokens stay below the limit; what is longest comes first, and decides the padding."""
-    group: list[Asked] = []
-    for one in asked:
-        longest = len((group or [one])[0].ids) + len((group or [one])[0].answer)
-        if group and longest * (len(group) + 1) > _SCORED_AT_ONCE:
-            yield group
-            group = []
-        group.append(one)
-    if group:
-        yield group
 
 
 @contextmanager
