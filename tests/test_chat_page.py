@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 import signal
 import socket
@@ -180,7 +179,11 @@ def test_in_a_browser_a_question_gets_two_answers(folders):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from lf_registry.cli import main; main()", "demo", str(folders[1])]
-    served = subprocess.Popen([*command, "--port", str(port)], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    served = subprocess.Popen(
+        [*command, "--port", str(port)],
+        # A shell that starts the tests in the background makes them, and what they start, deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509, no threads yet
+    )
     try:
         with api.sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -199,7 +202,10 @@ def test_in_a_browser_a_question_gets_two_answers(folders):
         assert messages[1].strip()
     finally:
         served.send_signal(signal.SIGINT)
-        assert served.wait(timeout=60) == 0
+        try:
+            assert served.wait(timeout=60) == 0
+        finally:
+            served.kill()
 
 
 def _open(page, address: str, served: subprocess.Popen) -> None:
