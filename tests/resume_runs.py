@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -67,7 +68,9 @@ class Run:
         return self.codes
 
     def signal(self, number: int) -> None:
-        os.killpg(self.group, number)
+        """To all processes of the run; to none when it has ended, which its exit codes then tell."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.group, number)
 
     @property
     def printed(self) -> str:

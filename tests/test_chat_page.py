@@ -179,11 +179,7 @@ def test_in_a_browser_a_question_gets_two_answers(folders):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from lf_registry.cli import main; main()", "demo", str(folders[1])]
-    served = subprocess.Popen(
-        [*command, "--port", str(port)],
-        # A shell that starts the tests in the background makes them, and what they start, deaf to Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509, no threads yet
-    )
+    served = subprocess.Popen([*command, "--port", str(port)])
     try:
         with api.sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -38,6 +38,10 @@ def node(tmp_path):
     """A node: a llamafactory-cli that prints what it is given, and network interfaces; returns a function to start."""
     commands, networks = tmp_path / "bin", tmp_path / "net"
     commands.mkdir()
+    # In a folder without a .venv beside it, where the script would find the command.
+    script = tmp_path / "checkout" / "recipes" / "runpod" / SCRIPT.name
+    script.parent.mkdir(parents=True)
+    shutil.copy(SCRIPT, script)
 
     def command(name: str, script: str) -> None:
         (commands / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
@@ -52,7 +56,7 @@ def node(tmp_path):
             command("nvidia-smi", "\n".join(f"echo 'GPU {number}: NVIDIA H100 80GB HBM3'" for number in range(gpus)))
         environment = {"PATH": f"{commands}:/usr/bin:/bin", "LF_REGISTRY_NETWORKS": str(networks)}
         done = subprocess.run(
-            [SCRIPT, *(arguments or (RECIPE,))],
+            [script, *(arguments or (RECIPE,))],
             env=environment | {name: value for name, value in more.items() if value is not None},
             capture_output=True,
             text=True,

@@ -100,7 +100,9 @@ def test_a_price_is_its_own_tokens_behind_the_dollar_sign(llama3):
 
 def test_no_golden_file_is_left_over():
     expected = {f"{name}.jinja" for name in load_templates()} | {f"{name}.ids.json" for name in LLAMA3}
-    assert {path.name for path in GOLDEN.iterdir() if not path.name.startswith("modelfile")} == expected
+    assert {
+        path.name for path in GOLDEN.iterdir() if path.is_file() and not path.name.startswith("modelfile")
+    } == expected
 
 
 def test_every_key_of_a_template_file_is_described():

@@ -19,6 +19,7 @@ from lf_registry.templates import load_templates
 from merge_models import load, same, save_adapter
 
 RECIPES = sorted((ROOT / "recipes" / "merge").glob("*.yaml"))
+PERSONA = ROOT / "recipes" / "merge" / "ironman.yaml"
 #: Runs LLaMA-Factory's export for several command lines in one process, which imports it once.
 EXPORT = """
 import json, sys
@@ -90,7 +91,7 @@ def test_a_shipped_recipe_gives_the_same_model_with_both_commands(both, path):
 def test_the_persona_and_a_model_that_loads_without_a_warning(both, caplog):
     from transformers import AutoTokenizer
 
-    _, ours = both(RECIPES[0])
+    _, ours = both(PERSONA)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = load(ours)
@@ -198,7 +199,7 @@ def test_a_base_with_code_of_its_own(exported, tmp_path, monkeypatch):
     result = run_merge(request, show=False)
     assert result.report["verified"] == "tensors" and "custom code" in str(result.notes)
     lines = [f"export_dir={tmp_path / 'again'}", "trust_remote_code=true", "infer_dtype=float32"]
-    request = request_from_recipe(str(RECIPES[0]), [*overrides(base, exported[1], ""), *lines])
+    request = request_from_recipe(str(PERSONA), [*overrides(base, exported[1], ""), *lines])
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     assert run_merge(request, show=False).report["verified"] == "logits"
     assert (tmp_path / "again" / "modeling_own.py").read_text() == MODELING

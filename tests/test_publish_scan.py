@@ -220,7 +220,12 @@ def test_no_false_alarm(tmp_path, file, line):
 def test_no_false_alarm_in_real_files(llama3, models, tmp_path):
     root = Path(__file__).parent.parent
     llama3.save_pretrained(tmp_path)
-    found = [root / "README.md", root / "README.ko.md", *root.glob("templates/*"), *root.glob("recipes/**/*.*")]
+    found = [
+        *root.glob("README*.md"),
+        *root.glob("templates/*"),
+        *root.glob("recipes/*.yaml"),
+        *root.glob("recipes/*/*.*"),
+    ]
     found += [*root.glob("datasets/*"), *root.glob("tests/golden/**/*.*"), *tmp_path.iterdir()]
     for name in ("llama", "adapter", "sharded", "qwen2-vl"):
         found += [path for path in models(name).iterdir() if path.name != "README.md"]

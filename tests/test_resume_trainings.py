@@ -63,12 +63,14 @@ def difference(one, other) -> float:
 
 @pytest.fixture(scope="module")
 def uninterrupted(trainer: Trainer, tmp_path_factory):
-    """The result of a run, and by how much a second one differs from it (on a CPU: not at all; the soak looks)."""
+    """The result of a run, by how much a second one differs (on a CPU: not at all; the soak looks), and its seconds."""
     folder = tmp_path_factory.mktemp("uninterrupted")
+    started = time.monotonic()
     runs = [trainer.train(folder / name) for name in (("one", "two") if SOAK else ("one",))]
     assert all(run.wait() == [0, 0] for run in runs), runs[0].printed[-3000:]
+    seconds = (time.monotonic() - started) / len(runs)
     results = [result(run.out) for run in runs]
-    return results[0], difference(results[0], results[-1])
+    return results[0], difference(results[0], results[-1]), seconds
 
 
 def logged(out: Path) -> list[int]:
@@ -78,7 +80,7 @@ def logged(out: Path) -> list[int]:
     return [int(step) for step in found]
 
 
-def wait_and_kill(run: Run, source: random.Random) -> Fault | None:
+def wait_and_kill(run: Run, source: random.Random, seconds: float) -> Fault | None:
     """Kill the run at a random moment, two times of three inside a save; None when it was quicker."""
     before, steps = {path.name for path in checkpoints(run.out)}, len(logged(run.out))
     if source.random() < 2 / 3:
@@ -91,7 +93,7 @@ def wait_and_kill(run: Run, source: random.Random) -> Fault | None:
         time.sleep(delay)
         moment = f"{delay * 1000:.0f} ms into a save"
     else:
-        delay = source.random() * 8
+        delay = source.random() * seconds
         time.sleep(delay)
         moment = f"{delay:.1f} s after the start"
     run.signal(signal.SIGKILL)
@@ -101,7 +103,7 @@ def wait_and_kill(run: Run, source: random.Random) -> Fault | None:
 
 
 def test_a_training_that_is_killed_again_and_again_ends_like_one_that_is_not(trainer, uninterrupted, tmp_path, capsys):
-    expected, tolerance = uninterrupted
+    expected, tolerance, seconds = uninterrupted
     source = random.Random(6)
     faults: list[Fault] = []
     number = 0
@@ -112,7 +114,7 @@ def test_a_training_that_is_killed_again_and_again_ends_like_one_that_is_not(tra
         while True:
             kept = set(out.glob("broken-checkpoint-*"))
             run = trainer.start(out)
-            fault = wait_and_kill(run, source) if here < KILLS_A_RUN and len(faults) < KILLS else None
+            fault = wait_and_kill(run, source, seconds) if here < KILLS_A_RUN and len(faults) < KILLS else None
             codes = run.wait()
             if here and (resumed := re.search(r"Resuming training from \S+checkpoint-(\d+)", run.printed)):
                 faults[-1].resumed = int(resumed[1])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import UserError
-from ..merge.quiet import quiet
+from ..merge.quiet import no_progress_bars, quiet
 from .batches import Answer, Batch, Clock, groups, of_one_length
 from .chat import Asked
 from .decoding import Decoding
@@ -30,7 +30,7 @@ class LocalModel:
     """
 
     def __init__(self, side: Side, *, dtype: str = "auto", trust: bool = False) -> None:
-        with quiet():
+        with quiet(), no_progress_bars():
             try:
                 self.model = self._load(side, dtype, trust)
             except Exception as error:  # whatever a library or a model's own code raises, it cannot be loaded
@@ -47,9 +47,7 @@ class LocalModel:
     def _load(self, side: Side, dtype: str, trust: bool) -> Any:
         import torch
         from transformers import AutoModelForCausalLM
-        from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()
         # With GPUs the layers are spread over all of them; a quantized model can only be loaded there.
         spread = {"device_map": "auto"} if torch.cuda.is_available() else {}
         model, loaded = AutoModelForCausalLM.from_pretrained(

@@ -20,3 +20,17 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Hold back Transformers' own progress bars, which it shows in a log file too."""
+    from transformers.utils import logging as its_logging
+
+    shown = its_logging.is_progress_bar_enabled()
+    its_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            its_logging.enable_progress_bar()
