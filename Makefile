@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo    the shipped recipe on a tiny model, from nothing to a persona, on this CPU (about 3 minutes)"
 	@echo "make test    all tests (CPU only, offline)"
-	@echo "make soak    merges, publications and trainings, killed at 20 to 25 random moments (about 30 minutes)"
+	@echo "make soak    merges, publications and trainings killed at 20 to 25 random moments, two nodes (about 30 minutes)"
 	@echo "make lint    formatting and lint"
 	@echo "make format  apply the formatting"
 	@echo "make bench   what the plugin costs at start-up, and the check beside LLaMA-Factory's tokenization"
@@ -26,7 +26,7 @@ test: $(READY)
 
 soak: $(READY)
 	@LF_REGISTRY_SOAK=20 $(BIN)/python -m pytest tests/test_merge_killed.py tests/test_publish_killed.py --timeout 1800
-	@LF_REGISTRY_SOAK=25 $(BIN)/python -m pytest tests/test_resume_trainings.py --timeout 3600
+	@LF_REGISTRY_SOAK=25 $(BIN)/python -m pytest tests/test_resume_trainings.py tests/test_cluster.py --timeout 3600
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .
