@@ -37,21 +37,12 @@ def test_help_is_quick_and_imports_nothing_heavy(python):
     assert python(code).stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["list", "--help"],
-        ["show", "template", "--help"],
-        ["convert", "--help"],
-        ["check", "--help"],
-        ["estimate", "--help"],
-        ["doctor", "--help"],
-        ["new", "persona", "--help"],
-    ],
-)
+VERBS = [command.name or command.callback.__name__.rstrip("_") for command in cli.app.registered_commands]
+
+
+@pytest.mark.parametrize("arguments", [[], ["show", "template"], ["new", "persona"], *([verb] for verb in VERBS)])
 def test_every_verb_has_help(lf, arguments):
-    code, out, _ = lf(*arguments)
+    code, out, _ = lf(*arguments, "--help")
     assert code == 0 and "Usage: lf-registry" in out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +16,11 @@ from ..merge.resolve import adapter_folder, base_name, local_folder
 from ..merge.template import check_template
 from ..merge.tied import is_vocabulary
 from ..tensors import read_header
+from .fingerprint import fingerprint
 
 #: Which side is which, in all files that are written.
 BEFORE, AFTER = "before", "after"
 SIDES = (BEFORE, AFTER)
-#: Files whose content decides the answers; of the weights, samples are enough to tell two trainings apart.
-_PATTERNS = ("config.json", "adapter_config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
-_SAMPLES, _SAMPLE_BYTES = 8, 65536
 
 
 @dataclass
@@ -54,25 +51,7 @@ class Side:
     def fingerprint(self) -> str:
         """Changes when the weights, the tokenizer or the chat template change; not when the folder moves."""
         folders = [self.model] + ([self.adapter] if self.adapter else [])
-        digest = hashlib.sha256(str(self.tokenizer.chat_template).encode())
-        for folder in folders:
-            for path in sorted({path for pattern in _PATTERNS for path in folder.glob(pattern)}):
-                digest.update(f"{path.name} {path.stat().st_size}".encode())
-                digest.update(_sampled(path))
-        return digest.hexdigest()[:16]
-
-
-def _sampled(path: Path) -> bytes:
-    """Parts of a file, spread evenly over it; all of a small one."""
-    size = path.stat().st_size
-    if size <= _SAMPLES * _SAMPLE_BYTES:
-        return path.read_bytes()
-    parts = []
-    with path.open("rb") as stream:
-        for i in range(_SAMPLES):
-            stream.seek((size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
-            parts.append(stream.read(_SAMPLE_BYTES))
-    return b"".join(parts)
+        return fingerprint(folders, self.tokenizer.chat_template)
 
 
 def resolve(
