@@ -150,6 +150,26 @@ def test_what_does_not_go_together_is_refused_by_the_check(value, changes, key, 
     assert any(item.where.endswith(f": {key}") and said in item.message and item.fix for item in found), found
 
 
+@pytest.mark.parametrize(
+    ("peft", "rate", "told"),
+    [
+        (PREFIX, 0.1, None),
+        (PROMPT, 0.3, None),
+        (PROMPT, 3.0, "prompt_tuning"),
+        ({"method": "ia3"}, 0.05, None),
+        ({"method": "ia3"}, 0.5, "ia3"),
+        ({"method": "lora"}, 0.1, "finetuning_type: lora"),
+        ({"method": "no such"}, 0.1, "finetuning_type: lora"),
+        (None, 0.1, "finetuning_type: lora"),
+    ],
+)
+def test_a_learning_rate_is_judged_by_the_method(peft, rate, told, tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump({"do_train": True, "learning_rate": rate, "peft": peft}), encoding="utf-8")
+    found = [item.message for item in check_recipe(read_recipe(path)) if item.code == "learning-rate"]
+    assert len(found) == (told is not None) and all(f"what `{told}` is trained with" in text for text in found), found
+
+
 def test_keys_of_lora_that_nobody_reads(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text(yaml.safe_dump({"peft": PREFIX, "lora_rank": 8, "lora_target": "all"}), encoding="utf-8")

@@ -66,11 +66,17 @@ def _name(value: dict[str, Any]) -> str:
     return name.lower() if isinstance(name, str) else ""
 
 
+def method_of(value: Any) -> str | None:
+    """The method that the key's value names, right or wrong in the rest; None when PEFT does not have it."""
+    value = _from_json(value)
+    name = _name(value) if isinstance(value, dict) else None
+    return name if name in methods() else None
+
+
 def learns_prompt(value: Any) -> bool:
     """Whether the key's value, right or wrong in the rest, names a method that learns virtual tokens."""
-    value = _from_json(value)
-    method = methods().get(_name(value)) if isinstance(value, dict) else None
-    return method is not None and method.prompt
+    name = method_of(value)
+    return name is not None and methods()[name].prompt
 
 
 def problems(value: Any) -> list[Problem]:
