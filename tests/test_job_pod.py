@@ -133,6 +133,8 @@ def test_during_the_grace_time_the_pod_can_be_kept(desk: Desk, volume: Path):
     [
         (["--stop"], {}, 2, "RUNPOD_POD_ID is not set"),
         (["--public"], {}, 2, "--public goes with --publish"),
+        (["--publish", "a b/c"], {}, 2, "did you mean a-b/c"),
+        (["--publish", ""], {}, 2, "cannot be a repository on the Hub"),
         (["export_dir=x"], {}, 2, "add --merge MERGE_RECIPE"),
         (["--publish", "hf_" + "x" * 34], {}, 2, "a token ((hidden)) does not belong"),
         ([], {"NUM_NODES": "2"}, 2, "cluster.sh"),

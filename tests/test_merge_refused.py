@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lf_registry.errors import UserError
+from lf_registry.merge.adapter_config import read_config
 from lf_registry.merge.resolve import Request, bytes_of, request_from_recipe
 from lf_registry.merge.run import run_merge
 from lf_registry.merge.safe import put_in_place, temporary_folder
@@ -81,6 +82,14 @@ CONFIG = {
 def test_an_adapter_config_that_cannot_be_merged(broken, changes, words):
     set_keys(broken[1] / "adapter_config.json", **changes)
     refused(*broken, "adapter_config.json", words)
+
+
+def test_a_prompt_is_said_to_be_used_as_it_is(broken):
+    _, adapter = broken
+    set_keys(adapter / "adapter_config.json", peft_type="PREFIX_TUNING")
+    with pytest.raises(UserError) as caught:
+        read_config(adapter)
+    assert "llamafactory-cli chat" in caught.value.hint and str(adapter) in caught.value.hint
 
 
 def test_every_key_of_pefts_config_is_known():

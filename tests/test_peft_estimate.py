@@ -10,6 +10,8 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lf_registry.errors import UserError
+from lf_registry.estimate.disk import estimate_disk
+from lf_registry.estimate.report import method_name
 from lf_registry.estimate.setup import read_setup
 from lf_registry.estimate.shapes import read_shape
 from lf_registry.estimate.trainable import read_trainable
@@ -64,3 +66,11 @@ def test_what_is_not_counted_is_said(tmp_path):
         read_trainable(
             read_shape({**CONFIG, "model_type": "llama"}, "config.json"), recipe(tmp_path, {"method": "boft"})
         )
+
+
+@pytest.mark.parametrize(("peft", "name", "merged"), [(CASES[0], "prefix_tuning", False), (CASES[6], "ia3", True)])
+def test_the_method_is_named_and_a_prompt_is_not_merged(peft, name, merged, tmp_path):
+    setup = recipe(tmp_path, peft)
+    shape = read_shape({**CONFIG, "model_type": "llama"}, "config.json")
+    assert bool(estimate_disk(shape, setup, None).merged) == merged
+    assert method_name(setup) == name

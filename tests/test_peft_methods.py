@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import pickle
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def test_reading_the_methods_imports_neither_peft_nor_torch():
         ({**PROMPT, "prompt_tuning_init": "WORDS"}, "peft.prompt_tuning_init", "'WORDS' is not one of its values"),
         ({**PROMPT, "prompt_tuning_init": "TEXT"}, "peft.prompt_tuning_init_text", "starts from the embeddings"),
         ({"method": "ia3", "target_modules": 3}, "peft.target_modules", "is a whole number"),
+        ({"method": "vera", "vera_dropout": 5}, "peft.vera_dropout", "is 5; it is the share"),
+        ({"method": "lora", "lora_dropout": 1.0}, "peft.lora_dropout", "is 1.0; it is the share"),
     ],
 )
 def test_a_mistake_in_the_key_is_named(value, key, said):
@@ -80,6 +83,20 @@ def test_a_mistake_in_the_key_is_named(value, key, said):
 def test_the_fix_for_an_unknown_parameter_lists_those_that_exist():
     (found,) = problems({**PREFIX, "prefix_projektion": True})
     assert "did you mean 'prefix_projection'" in found.fix
+
+
+def test_a_whole_number_is_not_asked_for_with_a_point():
+    (found,) = problems({"method": "c3a", "block_size": "x"})
+    assert found.fix == "write a whole number: 8"
+
+
+@pytest.mark.parametrize("method", [PREFIX, {"method": "prefix_tuning"}, '{"method": "p_tuning"}'])
+def test_no_other_packing_is_proposed_to_a_prompt(method, tmp_path):
+    path = tmp_path / "r.yaml"
+    for peft, told in ((method, False), ({"method": "ia3"}, True)):
+        path.write_text(yaml.safe_dump({"stage": "sft", "packing": True, "peft": peft}), encoding="utf-8")
+        found = check_recipe(read_recipe(path))
+        assert any("neat_packing: true" in item.fix for item in found) == told, found
 
 
 def test_a_mapping_on_the_command_line_and_pefts_own_spelling():
@@ -133,6 +150,26 @@ def test_what_does_not_go_together_is_refused_by_the_check(value, changes, key, 
     assert any(item.where.endswith(f": {key}") and said in item.message and item.fix for item in found), found
 
 
+@pytest.mark.parametrize(
+    ("peft", "rate", "told"),
+    [
+        (PREFIX, 0.1, None),
+        (PROMPT, 0.3, None),
+        (PROMPT, 3.0, "prompt_tuning"),
+        ({"method": "ia3"}, 0.05, None),
+        ({"method": "ia3"}, 0.5, "ia3"),
+        ({"method": "lora"}, 0.1, "finetuning_type: lora"),
+        ({"method": "no such"}, 0.1, "finetuning_type: lora"),
+        (None, 0.1, "finetuning_type: lora"),
+    ],
+)
+def test_a_learning_rate_is_judged_by_the_method(peft, rate, told, tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump({"do_train": True, "learning_rate": rate, "peft": peft}), encoding="utf-8")
+    found = [item.message for item in check_recipe(read_recipe(path)) if item.code == "learning-rate"]
+    assert len(found) == (told is not None) and all(f"what `{told}` is trained with" in text for text in found), found
+
+
 def test_keys_of_lora_that_nobody_reads(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text(yaml.safe_dump({"peft": PREFIX, "lora_rank": 8, "lora_target": "all"}), encoding="utf-8")
@@ -155,6 +192,37 @@ def test_llamafactory_refuses_it_too_before_it_loads_anything(tmp_path):
         get_train_args(values | {"peft": {"method": "nothing"}})
 
 
+@pytest.mark.parametrize(
+    ("saved", "changes", "told"),
+    [
+        ({"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 6}, {"peft": PREFIX}, "trained with 6, and this recipe"),
+        ({"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 32}, {"peft": PREFIX}, None),
+        ({"peft_type": "LORA", "r": 8}, {"peft": PREFIX}, "holds a lora adapter, and this recipe trains prefix_tuning"),
+        ({"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 6}, {}, "and this recipe trains lora"),
+        ({"peft_type": "LORA", "r": 4}, {"lora_rank": 8}, "lora_rank: "),
+        ({"peft_type": "LORA", "r": 8}, {"lora_rank": 8}, None),
+        ({"peft_type": "LORA", "r": 4}, {"finetuning_type": "full"}, None),
+        (None, {"peft": PREFIX}, None),
+    ],
+)
+def test_a_checkpoint_of_another_method_or_size_is_refused_before_anything_is_loaded(saved, changes, told, tmp_path):
+    from llamafactory.hparams import get_train_args
+
+    checkpoint = tmp_path / "o" / "checkpoint-4"
+    checkpoint.mkdir(parents=True)
+    if saved is not None:
+        (checkpoint / "adapter_config.json").write_text(json.dumps(saved), encoding="utf-8")
+    values = {"model_name_or_path": "x", "stage": "sft", "do_train": True, "dataset": "a", "template": "llama3"}
+    values |= {"output_dir": str(tmp_path / "o"), "use_cpu": True, "disable_gradient_checkpointing": True}
+    values |= {"resume_from_checkpoint": str(checkpoint), "finetuning_type": "lora"}
+    if told is None:
+        get_train_args(values | changes)
+        return
+    with pytest.raises(UserError, match=told) as caught:
+        get_train_args(values | changes)
+    assert "overwrite_output_dir=true" in caught.value.hint
+
+
 def test_the_arguments_stay_llamafactorys_own_and_can_be_sent_to_another_process():
     from llamafactory.hparams import FinetuningArguments
 
@@ -175,11 +243,13 @@ def test_the_functions_of_llamafactory_are_still_those_that_are_hooked():
     hook = "lf_registry.hooks.peft_methods"
     hooked = (adapter._setup_lora_tuning, parser.get_train_args, parser.get_infer_args)
     assert [function.__module__ for function in hooked] == [hook] * 3
+    # Several hooks wrap the tuner, and each wrapper carries the original's name: its code says whose it is.
     wrappers, function = [], tuner._training_function
     while hasattr(function, "__wrapped__"):
-        wrappers.append(function.__globals__["__name__"])
+        wrappers.append(Path(function.__code__.co_filename).name)
         function = function.__wrapped__
-    assert hook in wrappers
+    assert wrappers.count("peft_methods.py") == 1, wrappers
+    assert Path(function.__code__.co_filename) == Path(tuner.__file__)
     assert llamafactory.hparams.get_train_args is parser.get_train_args
     assert tuner.get_train_args is parser.get_train_args and parser.FinetuningArguments in parser._TRAIN_ARGS
     source = Path(adapter.__file__).read_text(encoding="utf-8")

@@ -213,3 +213,38 @@ def test_a_prefix_is_trained_and_saved_under_zero3(runs):
     saved = load_file(folder / "zero3" / "adapter_model.safetensors")["prompt_embeddings"]
     assert saved.shape == (4, 2 * 2 * 96) and torch.isfinite(saved).all() and saved.abs().max() > 0
     shutil.rmtree(folder / "zero3")
+
+
+SPLIT = {
+    "c3a": {"block_size": 32, "init_weights": "xavier_uniform"},
+    "vblora": {"num_vectors": 16, "vector_length": 32, "r": 2, "topk": 2},
+}
+
+
+@pytest.mark.skipif("LF_REGISTRY_SOAK" not in os.environ, reason="two minutes of two cores: make soak")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", SPLIT)
+def test_zero3_trains_what_one_process_trains(runs, name):
+    """With a threshold of 0 nothing is small enough to stay whole in every process, as it would in so small a model."""
+    from safetensors.torch import load_file
+
+    folder, _ = runs
+    zero = json.loads((ROOT / "recipes" / "deepspeed" / "ds_z3.json").read_text(encoding="utf-8"))
+    zero["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+    (folder / "split.json").write_text(json.dumps(zero), encoding="utf-8")
+    settings = {"max_steps": 4, "learning_rate": 0.01, "lr_scheduler_type": "constant", "lora_target": "all"}
+    settings["peft"] = {"method": name, **SPLIT[name]}
+    saved = {}
+    for how, processes, batch in (("one", "1", 8), ("split", "2", 4)):
+        path = peft_models.recipe(
+            folder, f"{name}_{how}", use_cpu=how == "one", per_device_train_batch_size=batch, **settings
+        )
+        command = [str(Path(sys.executable).parent / "llamafactory-cli"), "train", path]
+        command += [f"deepspeed={folder / 'split.json'}"] if how == "split" else []
+        environment = os.environ | {"NPROC_PER_NODE": processes, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        saved[how] = load_file(folder / f"{name}_{how}" / "adapter_model.safetensors")
+    assert saved["one"].keys() == saved["split"].keys()
+    for key, tensor in saved["one"].items():
+        assert torch.allclose(tensor, saved["split"][key], atol=1e-4), key

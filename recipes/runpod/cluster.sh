@@ -27,9 +27,24 @@ number() {
     return 1
 }
 
-if (($# == 0)) || [[ $1 == -h || $1 == --help ]]; then
-    echo "usage: recipes/runpod/cluster.sh RECIPE [key=value ...]     (the same command on every node)" >&2
-    exit $(($# == 0 ? 2 : 0))
+usage="usage: recipes/runpod/cluster.sh RECIPE [key=value ...]     (the same command on every node)"
+if (($# == 0)); then
+    echo "$usage" >&2
+    exit 2
+elif [[ $1 == -h || $1 == --help ]]; then
+    cat <<HELP
+$usage
+
+One training on all nodes of a cluster. RunPod's names are read where LLaMA-Factory's are not set:
+  NNODES          NUM_NODES     the number of nodes
+  NODE_RANK       NODE_RANK     this node's place, from 0
+  MASTER_ADDR     PRIMARY_ADDR  the address of the first node
+  MASTER_PORT     PRIMARY_PORT  a port of the first node
+  NPROC_PER_NODE  NUM_TRAINERS  the GPUs of a node
+NCCL_SOCKET_IFNAME: the interface that the nodes share; ens1 when it is left out and exists.
+The recipe's output_dir must be on a volume that all nodes see.
+HELP
+    exit 0
 fi
 if [[ ! -f $1 ]]; then
     problems+=("the recipe $1 does not exist in $PWD")

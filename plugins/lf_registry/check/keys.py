@@ -149,7 +149,7 @@ def _as_number(text: str, wanted: str) -> str:
     try:
         float(text)
     except ValueError:
-        return f"write {wanted}, with a point and not a comma: 1.5"
+        return f"write {wanted}" + (", with a point and not a comma: 1.5" if wanted == "a number" else ": 8")
     return "write it unquoted"
 
 

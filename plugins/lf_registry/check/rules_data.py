@@ -9,6 +9,7 @@ from typing import Any
 from ..dataset_info import read_dataset_info
 from ..errors import UserError
 from ..files import is_dir
+from ..peft_methods.settings import learns_prompt
 from ..recipes import Recipe, names
 from .facts import error, evaluates, get, has_eval_data, is_on, number, stage, text, warning
 from .report import Finding
@@ -18,7 +19,8 @@ Values = dict[str, Any]
 
 def packing(values: Values, recipe: Recipe) -> Iterator[Finding]:
     """Several examples in one sequence."""
-    if stage(values) == "sft" and is_on(values, "packing") and not is_on(values, "neat_packing"):
+    prompt = values.get("peft") is not None and learns_prompt(values["peft"])  # refused, with either packing
+    if stage(values) == "sft" and is_on(values, "packing") and not is_on(values, "neat_packing") and not prompt:
         yield warning(
             recipe,
             "packing",

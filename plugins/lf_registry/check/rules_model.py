@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..models import load_models
+from ..peft_methods.settings import learns_prompt, method_of
 from ..recipes import Recipe
 from ..templates import builtin_template_names, load_templates
 from .facts import get, is_on, method, model_config, number, stage, text, warning
@@ -97,13 +98,17 @@ def learning_rate(values: Values, recipe: Recipe) -> Iterator[Finding]:
     if "learning_rate" not in values or rate is None or rate <= 0 or not is_on(values, "do_train"):
         return
     adapter = method(values) in ("lora", "oft")
-    high, usual = (1e-2, "1.0e-4") if adapter else (1e-3, "1.0e-5")
+    high, usual, trained = *((1e-2, "1.0e-4") if adapter else (1e-3, "1.0e-5")), f"finetuning_type: {method(values)}"
+    peft = values.get("peft")
+    if peft is not None and adapter and (name := method_of(peft)) not in (None, "lora", "adalora"):
+        # Few numbers, which start small or random, move faster: prompts are trained with up to 0.3, IA3 with 3e-3.
+        high, usual, trained = (0.5, "1.0e-2", name) if learns_prompt(peft) else (0.1, "1.0e-3", name)
     if rate > high:
         yield warning(
             recipe,
             "learning-rate",
             "learning_rate",
-            f"{rate:g} is far above what `finetuning_type: {method(values)}` is trained with; the loss may diverge",
+            f"{rate:g} is far above what `{trained}` is trained with; the loss may diverge",
             f"start with `learning_rate: {usual}`",
         )
     elif rate < 1e-7:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import WrongUsage
+from ..peft_methods.settings import learns_prompt
 from .cost import Cost, intervals
 from .setup import Setup
 from .shapes import Shape
@@ -51,7 +52,8 @@ def estimate_disk(shape: Shape, setup: Setup, cost: Cost | None) -> Disk:
     values = setup.values
     checkpoint = weights if values.get("save_only_model") is True else weights + state * count
     kept = _kept(setup, cost)
-    adapter = setup.method in ("lora", "oft")
+    peft = values.get("peft")
+    adapter = setup.method in ("lora", "oft") and not (peft is not None and learns_prompt(peft))  # not merged
     return Disk(
         download=shape.parameters * shape.dtype_bytes,
         checkpoint=checkpoint,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..peft_methods.settings import read_settings
 from .cost import Cost
 from .memory import GIB
 from .run import Result, Row, Subject
+from .setup import Setup
 from .suggest import Suggestion, effects, is_tight
 
 _GB = 1e9
@@ -15,7 +17,7 @@ _WIDEST = 100
 def subject_lines(subject: Subject) -> list[str]:
     """What is trained on what."""
     setup, shape, tokens = subject.setup, subject.shape, subject.tokens
-    method = {"lora": "LoRA", "oft": "OFT"}.get(setup.method, setup.method)
+    method = method_name(setup)
     if setup.quantization_bit:
         method = f"{method} on {setup.quantization_bit}-bit weights"
     zero = f", ZeRO-{setup.zero.stage}" if setup.zero else ""
@@ -34,6 +36,13 @@ def subject_lines(subject: Subject) -> list[str]:
             + ("" if tokens.exact else "; exact with --check, from `lf-registry check RECIPE --json`")
         )
     return lines + [f"  note: {note}" for note in tokens.notes]
+
+
+def method_name(setup: Setup) -> str:
+    """What is trained, as people write it; a method of PEFT by PEFT's name."""
+    peft = setup.values.get("peft")
+    method = setup.method if peft is None else read_settings(peft).method.name
+    return {"lora": "LoRA", "oft": "OFT"}.get(method, method)
 
 
 def result_lines(result: Result, subject: Subject) -> list[str]:

@@ -15,7 +15,8 @@ from unittest.mock import patch
 from ..errors import UserError
 from ..peft_methods.live import adalora_schedule, keep_prompt_encoder, make_config
 from ..peft_methods.rules import conflicts, prediction
-from ..peft_methods.settings import Problem, Settings, read_settings
+from ..peft_methods.settings import SHAPES, Problem, Settings, read_settings
+from ..resume.adapter import refuse_other_adapter
 
 
 def apply(module: ModuleType) -> None:
@@ -68,6 +69,7 @@ def _check_arguments(module: ModuleType) -> None:
             found += prediction(config.peft_type.value.lower(), get) if config.is_prompt_learning else ()
         if found:
             raise UserError([f"{problem.key}: {problem.message}; {problem.fix}" for problem in found])
+        _check_checkpoint(model_args, training_args, finetuning_args)
         return parsed
 
     def checked_infer_args(args: Any = None) -> Any:
@@ -84,6 +86,23 @@ def _check_arguments(module: ModuleType) -> None:
         return parsed
 
     module.get_train_args, module.get_infer_args = checked_train_args, checked_infer_args
+
+
+def _check_checkpoint(model_args: Any, training_args: Any, finetuning_args: Any) -> None:
+    """Whether the adapter can go on from the checkpoint that LLaMA-Factory has found or the recipe names."""
+    checkpoint, kind = training_args.resume_from_checkpoint, finetuning_args.finetuning_type
+    if not training_args.do_train or not checkpoint or kind not in ("lora", "oft"):
+        return
+    wanted: dict[str, tuple[str, Any]] = {}
+    if finetuning_args.peft is not None:
+        settings = read_settings(finetuning_args.peft)
+        kind = settings.method.name
+        wanted = {name: (f"peft.{name}", settings.values[name]) for name in SHAPES & settings.values.keys()}
+    elif model_args.adapter_name_or_path and not finetuning_args.create_new_adapter:
+        return  # that adapter's own method and size go on
+    elif kind == "lora":
+        wanted = {"r": ("lora_rank", finetuning_args.lora_rank)}
+    refuse_other_adapter(str(checkpoint), kind, wanted)
 
 
 def _zero_stage() -> int:

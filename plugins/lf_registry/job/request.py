@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WrongUsage
+from ..publish.request import check_repo_id
 from ..secret_text import HIDDEN, hide_in_text
 
 #: Keys behind the recipe that belong to the merge: LLaMA-Factory's export keys.
@@ -84,6 +85,11 @@ def check_request(request: Request, environment: Mapping[str, str]) -> None:
     for option, given in (("--public", request.public), ("--license", request.license)):
         if given and not request.publish:
             problems.append(f"{option} goes with --publish REPO_ID")
+    if request.publish is not None and hide_in_text(request.publish) == request.publish:
+        try:
+            check_repo_id(request.publish, "--publish")
+        except WrongUsage as error:
+            problems += [f"{problem}; {error.hint}" if error.hint else problem for problem in error.problems]
     if request.merge_overrides and not request.merge:
         problems.append(f"{request.merge_overrides[0]} is of a merge; add --merge MERGE_RECIPE, or leave it out")
     for text in (*request.overrides, request.publish or ""):

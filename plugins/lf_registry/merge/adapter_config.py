@@ -68,7 +68,8 @@ def read_config(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     config = read_json(path)
     problems = [f"{path}: {problem}" for problem in _problems(config)]
     if problems:
-        raise UserError(problems)
+        as_it_is = f"use it as it is: llamafactory-cli chat, or PeftModel.from_pretrained(base, {str(folder)!r})"
+        raise UserError(problems, hint=as_it_is if str(config.get("peft_type")) in _OTHER_KINDS else None)
     merged = {**config, **{key: config.get(key) or default for key, default in _DEFAULTS.items()}}
     return merged, _notes(path, config)
 

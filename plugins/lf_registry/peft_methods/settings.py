@@ -66,6 +66,19 @@ def _name(value: dict[str, Any]) -> str:
     return name.lower() if isinstance(name, str) else ""
 
 
+def method_of(value: Any) -> str | None:
+    """The method that the key's value names, right or wrong in the rest; None when PEFT does not have it."""
+    value = _from_json(value)
+    name = _name(value) if isinstance(value, dict) else None
+    return name if name in methods() else None
+
+
+def learns_prompt(value: Any) -> bool:
+    """Whether the key's value, right or wrong in the rest, names a method that learns virtual tokens."""
+    name = method_of(value)
+    return name is not None and methods()[name].prompt
+
+
 def problems(value: Any) -> list[Problem]:
     """Everything that is wrong with the key on its own, without the rest of the recipe."""
     value = _from_json(value)
@@ -103,6 +116,10 @@ def problems(value: Any) -> list[Problem]:
 _AT_LEAST_ONE = frozenset(
     {"encoder_hidden_size", "encoder_num_layers", "init_r", "num_virtual_tokens", "r", "target_r", "total_step"}
 )
+#: Parameters that decide how many numbers are trained: a checkpoint fits only the same ones.
+SHAPES = frozenset(
+    {"block_size", "encoder_hidden_size", "encoder_num_layers", "init_r", "num_vectors", "num_virtual_tokens"}
+) | {"prefix_projection", "r", "vector_length"}
 
 
 def _one(method: Method, name: str, value: Any) -> list[Problem]:
@@ -122,4 +139,7 @@ def _one(method: Method, name: str, value: Any) -> list[Problem]:
         return [Problem(f"peft.{name}", wrong[0], wrong[1])]
     if name in _AT_LEAST_ONE and isinstance(value, int) and value < 1:
         return [Problem(f"peft.{name}", f"is {value}, which means nothing here", "it must be 1 or more")]
+    if name.endswith("dropout") and isinstance(value, (int, float)) and not 0 <= value < 1:
+        what = f"is {value}; it is the share of numbers that are left out"
+        return [Problem(f"peft.{name}", what, "it must be 0 or more and less than 1")]
     return []

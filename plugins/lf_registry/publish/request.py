@@ -45,6 +45,29 @@ class Request:
     allow: tuple[str, ...] = ()
 
 
+def check_repo_id(repo_id: str, argument: str) -> None:
+    """Refuse a name that the Hub does not take.
+
+    Args:
+        repo_id: the name.
+        argument: how the command line calls it.
+
+    Raises:
+        WrongUsage: with a name that it may have meant.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError:
+        raise WrongUsage(
+            f"{argument}: {repo_id!r} cannot be a repository on the Hub: NAME or OWNER/NAME, of letters A to Z, "
+            "digits and single - _ . (not first or last), 96 at most",
+            hint=_likely(repo_id),
+        ) from None
+
+
 def check_request(request: Request) -> None:
     """Refuse what cannot be meant.
 
@@ -54,17 +77,7 @@ def check_request(request: Request) -> None:
     for word in (str(request.folder), request.repo_id, request.recipe, request.revision, request.tag, request.license):
         if word and is_token(word):
             raise refuse_token()
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(request.repo_id)
-    except HFValidationError:
-        raise WrongUsage(
-            f"REPO_ID: {request.repo_id!r} cannot be a repository on the Hub: NAME or OWNER/NAME, of letters A to Z, "
-            "digits and single - _ . (not first or last), 96 at most",
-            hint=_likely(request.repo_id),
-        ) from None
+    check_repo_id(request.repo_id, "REPO_ID")
     for option, name in (("--revision", request.revision), ("--tag", request.tag)):
         if name is not None and not _REF.fullmatch(name):
             raise WrongUsage(
