@@ -51,6 +51,7 @@ def test_help(lf):
         (["--out", "o", "--top-p", "0.5"], ["has no effect without sampling"]),
         (["--out", "dataset_info.json"], ["is a file, no folder"]),
         (["--out", "o", "--tuned", "t", "--data", "train", "--metric", "exact"], ["did you mean 'exact_match'"]),
+        (["--out", "o", "--metric", "exact", "--dtype", "bf16"], ["'exact_match'", "'bfloat16'", "--tuned is missing"]),
     ],
 )
 def test_wrong_usage(lf, compare_data, arguments, messages):

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import json_text, write_atomically
+from .answer_log import FILE as LOG
 from .answer_log import AnswerLog, answer_log
 from .api import Server, api_url
 from .asking import Asking, Models, Servers
@@ -151,5 +152,10 @@ def _write(out: Path, summary: dict[str, Any], rows: Sequence[Row], metrics: Seq
         REPORT: report_html(summary, rows, metrics),
     }
     for name, text in texts.items():
-        write_atomically(out / name, text)
+        try:
+            write_atomically(out / name, text)
+        except UserError as error:
+            raise UserError(
+                error.problems, hint=f"{out / LOG} has all answers: make room, then the same command writes the rest"
+            ) from None
     return [out / name for name in texts]
