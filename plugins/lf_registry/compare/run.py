@@ -64,6 +64,9 @@ def compare(request: Request) -> Result:
         asking: Asking = Servers(request, prompts, stack) if request.api else Models(request, prompts)
         settings = asking.settings | request.decoding.as_settings() | _digest(prompts)
         log = stack.enter_context(answer_log(request.out, settings, overwrite=request.overwrite))
+        if request.judge is not None and request.judge_model is not None:
+            with closing(Server(api_url(request.judge, "--judge"), request.judge_model)) as server:
+                server.models()  # nobody there: said now, not after hours of answers
         notes += asking.notes + asking.run(log)
         answers = {side: log.of("answer", side) for side in SIDES}
         references = {side: log.of("reference", side) for side in SIDES}
