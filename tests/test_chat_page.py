@@ -161,6 +161,13 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path):
     assert "adapter_config.json" in str(result.exception)
 
 
+def test_a_base_that_is_not_there_is_refused_before_the_page_opens(folders, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)  # a page that is started all the same would never end
+    result = CliRunner().invoke(app, ["demo", str(folders[0]), "--base", str(folders[0]) + "/none"])
+    assert isinstance(result.exception, UserError)
+    assert "correct --base" in (result.exception.hint or "")
+
+
 def test_without_streamlit_it_says_what_to_install(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "streamlit", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

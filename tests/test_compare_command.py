@@ -9,6 +9,11 @@ import pytest
 
 from compare_models import HELD_OUT, KNOWN, lines
 from lf_registry import cli
+from lf_registry.compare import command
+from lf_registry.compare.answer_log import answer_log
+from lf_registry.compare.sanity import FLAGS
+from lf_registry.compare.sentences import sanity_sentences
+from lf_registry.publish.card.samples import read_summary
 
 
 @pytest.fixture
@@ -51,6 +56,7 @@ def test_help(lf):
         (["--out", "o", "--top-p", "0.5"], ["has no effect without sampling"]),
         (["--out", "dataset_info.json"], ["is a file, no folder"]),
         (["--out", "o", "--tuned", "t", "--data", "train", "--metric", "exact"], ["did you mean 'exact_match'"]),
+        (["--out", "o", "--metric", "exact", "--dtype", "bf16"], ["'exact_match'", "'bfloat16'", "--tuned is missing"]),
     ],
 )
 def test_wrong_usage(lf, compare_data, arguments, messages):
@@ -96,3 +102,26 @@ def test_a_recipe_says_everything(lf, compare_data, compare_models):
     assert "note: only what" not in out
     code, _, err = lf(*common, "--max-samples", "3")
     assert code == 1 and "prompts was 16, is now 6" in err and "--overwrite" in err
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
+    def interrupted(request):
+        with answer_log(request.out, {}):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "compare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        command.run({"out": tmp_path / "o"})
+    assert "generated.jsonl has the answers so far; the same command goes on" in capsys.readouterr().err
+
+
+def test_a_card_says_how_many_sentences_it_leaves_out(tmp_path):
+    (tmp_path / "summary.json").write_text(json.dumps({"sentences": [f"{i}." for i in range(30)]}), encoding="utf-8")
+    assert read_summary(tmp_path)[-2:] == ["23.", "And 6 more sentences, in `summary.json`."]
+
+
+def test_never_stopping_names_the_limit():
+    side = dict.fromkeys(FLAGS, 0) | {"never_stops": 2, "hangul_share": None}
+    assert sanity_sentences({"before": side, "after": side}, 5, 24) == [
+        "Answers that never stop within 24 tokens: 2 before, 2 after, of 5."
+    ]

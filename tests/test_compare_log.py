@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from lf_registry.compare.answer_log import FILE, answer_log
@@ -80,3 +82,19 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         read(tmp_path / "out" / FILE)
+
+
+def test_a_full_disk_is_said_at_the_first_line_and_later(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (10, 400):  # the settings' line does not fit; it fits, and the answers do not
+        path = tmp_path / str(room)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+            with pytest.raises(UserError, match="cannot be written") as error, answer_log(path, SETTINGS) as log:
+                log.append(ENTRIES * 20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert "make room" in (error.value.hint or "")
+        with answer_log(path, SETTINGS) as log:
+            log.append(ENTRIES)
+        assert read(path / FILE)[0] == [0, 1, 2]

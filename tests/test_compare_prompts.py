@@ -55,13 +55,21 @@ def test_all_lines_that_are_no_prompts_are_named(project):
     wrong += [
         '{"messages": [{"role": "assistant", "content": "가"}]}',
         '{"messages": [{"role": "bos", "content": ""}]}',
+        '{"prompt": "반쪽 \\ud83d"}',
+        '{"prompt": "가", "reference": true}',
     ]
     with pytest.raises(UserError) as error:
         read_prompts(project("ask.jsonl", "\n".join(['{"prompt": "좋음"}', *wrong])))
     assert [problem.split(":")[0].split(", ")[1] for problem in error.value.problems] == [
-        f"line {number}" for number in range(2, 10)
+        f"line {number}" for number in range(2, 12)
     ]
     assert "has no prompt (keys: text)" in str(error.value) and "the role 'bos'" in str(error.value)
+    assert "has half a character" in str(error.value)
+
+
+def test_a_blank_reference_is_none(project):
+    path = project("ask.jsonl", '{"prompt": "가", "reference": " "}\n{"prompt": "나", "reference": 0}')
+    assert asked(read_prompts(path)) == [(1, "가", None), (2, "나", "0")]
 
 
 @pytest.mark.parametrize(

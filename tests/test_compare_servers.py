@@ -134,6 +134,13 @@ def _nonsense(handler):
     handler._send(200, {"choices": []})
 
 
+def test_a_judge_that_is_not_there_is_said_before_anything_is_asked(server, request_):
+    asked = replace(request_, api=server.url, judge="http://127.0.0.1:1/v1", judge_model="wise")
+    with pytest.raises(UserError, match=r"127\.0\.0\.1:1/v1: the server does not answer"):
+        compare(asked)
+    assert len((request_.out / "generated.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
 def test_the_judge_reads_both_orders(server, chat_server, request_):
     right = set(REFERENCES)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import is_file
+from ..merge.resolve import local_folder
 from .pair import base_of
 
 
@@ -19,7 +20,7 @@ def demo(folder: Path, *, base: str | None, host: str, port: int) -> int:
         Streamlit's exit code; 0 after Ctrl-C.
 
     Raises:
-        UserError: Streamlit is not installed, or the folder is neither an adapter nor a model.
+        UserError: Streamlit is not installed, the folder is neither an adapter nor a model, or there is no such base.
     """
     if importlib.util.find_spec("streamlit") is None:
         raise UserError("the page needs Streamlit, which is not installed", hint='pip install "lf-registry[demo]"')
@@ -31,6 +32,8 @@ def demo(folder: Path, *, base: str | None, host: str, port: int) -> int:
     base = base or base_of(folder)
     if base is None:
         print(f"note: {folder} names no base model, so it answers alone; to compare: --base MODEL")
+    else:
+        local_folder(base, what="base model")  # here, not in the browser at the first question
     command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("page.py"))]
     command += ["--server.address", host, "--server.port", str(port), "--server.headless", "true"]
     command += ["--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]

@@ -45,14 +45,7 @@ class AnswerLog:
         for entry in entries:
             self._take(dict(entry))
             lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
-        try:
-            self._stream.write("".join(lines).encode())
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror})", hint="make room, then the same command goes on"
-            ) from None
+        _write(self._stream, self.path, "".join(lines))
 
     def _take(self, entry: dict[str, Any]) -> None:
         if entry["kind"] == "batch":
@@ -78,7 +71,7 @@ def answer_log(folder: Path, settings: Mapping[str, Any], *, overwrite: bool = F
     path = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = path.open("ab+")
+        stream = path.open("ab+", buffering=0)  # a buffer that did not fit would be written again at the end, and fail
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     with stream:
@@ -96,10 +89,21 @@ def answer_log(folder: Path, settings: Mapping[str, Any], *, overwrite: bool = F
                 log._take(_parsed(path, number, line))
         else:
             first = {"kind": "settings", "format": _FORMAT, "settings": dict(settings)}
-            stream.write((json.dumps(first, ensure_ascii=False) + "\n").encode())
-            stream.flush()
-            os.fsync(stream.fileno())
+            _write(stream, path, json.dumps(first, ensure_ascii=False) + "\n")
         yield log
+
+
+def _write(stream: Any, path: Path, text: str) -> None:
+    """All of it, and onto the disk."""
+    rest = memoryview(text.encode())
+    try:
+        while rest:
+            rest = rest[stream.write(rest) :]
+        os.fsync(stream.fileno())
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror})", hint="make room, then the same command goes on"
+        ) from None
 
 
 def _whole_lines(stream: Any) -> list[bytes]:

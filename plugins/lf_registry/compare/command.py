@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import WrongUsage
 from ..files import is_dir
+from .answer_log import FILE as LOG
 from .conclude import worse
 from .decoding import Decoding
 from .request import Request, one_list
@@ -44,7 +46,12 @@ def run(options: Mapping[str, Any], *, recipe: Path | None = None, strict: bool 
                 f"note: only what {recipe} trains on is asked, which shows what was learned by heart and no quality; "
                 "name what it has not seen with --held-out"
             )
-    result = compare(request)
+    try:
+        result = compare(request)
+    except KeyboardInterrupt:
+        if (request.out / LOG).is_file():
+            print(f"interrupted: {request.out / LOG} has the answers so far; the same command goes on", file=sys.stderr)
+        raise
     summary = result.summary
     for note in summary["notes"]:
         print(f"note: {note}")

@@ -65,7 +65,7 @@ def summarize(
             sentences.append(metric_sentence(name, result, which))
     if summary["perplexity"]:
         sentences.append(perplexity_sentence(summary["perplexity"], which))
-    sentences += sanity_sentences(summary["sanity"], len(rows))
+    sentences += sanity_sentences(summary["sanity"], len(rows), settings.get("max_new_tokens"))
     notes = [*notes, *_left_out(metrics, dict(results)), *_overflows(rows)]
     summary["over_fitting"] = _over_fitting(seen, new, metrics, train, held_out)
     if summary["over_fitting"]:

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from .answer_log import AnswerLog
@@ -70,12 +70,15 @@ def ask_local(
             batches, unscored = work[side.name]
             if not batches and not unscored:
                 continue
-            if model is None or not shared:
+            fresh = model is None or not shared
+            if fresh:
                 model = None
                 gc.collect()
                 model = LocalModel(sides[1] if shared else side, dtype=dtype, trust=trust)
             notes += _too_long(side, asked[side.name], model, decoding)
             by_index = {one.index: one for one in asked[side.name]}
+            if fresh and batches:  # what a model does once, at its first call, is nobody's speed
+                list(model.answers(side, [[by_index[batches[-1][-1]]]], replace(decoding, max_new_tokens=2)))
             for batch in model.answers(side, [[by_index[i] for i in batch] for batch in batches], decoding):
                 log.append(_entries(side.name, batch))
                 advance(len(batch.answers), side.label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -175,6 +175,13 @@ METRICS = {
 }
 
 
+def unknown(names: Iterable[str]) -> list[str]:
+    """What is wrong with names that are no metric, one line each."""
+    return [
+        f"--metric {n!r}: does not exist; {did_you_mean(n, METRICS, kind='metrics')}" for n in names if n not in METRICS
+    ]
+
+
 def chosen(names: Sequence[str]) -> list[Metric]:
     """The metrics of these names; a name may hold several, separated by commas.
 
@@ -183,10 +190,7 @@ def chosen(names: Sequence[str]) -> list[Metric]:
         UserError: a metric's library is not installed.
     """
     asked = dict.fromkeys(part.strip() for name in names for part in name.split(",") if part.strip())
-    wrong = [
-        f"--metric {n!r}: does not exist; {did_you_mean(n, METRICS, kind='metrics')}" for n in asked if n not in METRICS
-    ]
-    if wrong:
+    if wrong := unknown(asked):
         raise WrongUsage(wrong)
     for name, load in (("rouge", _rouge), ("chrf", _chrf)):
         if name in asked:

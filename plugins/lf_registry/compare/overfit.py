@@ -18,6 +18,7 @@ VERDICTS = {
     "memorized": "better only on what it was trained on: the model learned these answers by heart",
     "partly": "better on both, but far more on what it was trained on: in part the model learned by heart",
     "general": "better on prompts that it was not trained on too: what it learned carries over",
+    "worse": "worse on what it was not trained on, and no better on what it was",
     "no gain": "no gain that is more than noise on either",
     "unclear": "too little differs to say anything",
 }
@@ -112,6 +113,8 @@ def _verdict(results: list[Any], sign: int, low: float | None, high: float | Non
     lost = other.more_than_noise and sign * other.difference < 0
     apart = low is not None and high is not None and low > 0
     if not gained[0]:
+        if lost:
+            return "worse"
         changed = train.wins + train.losses + other.wins + other.losses
         return "general" if gained[1] else "no gain" if changed else "unclear"
     if lost:

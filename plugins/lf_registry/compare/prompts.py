@@ -112,6 +112,10 @@ def _json_lines(text: str) -> Iterator[tuple[int, Any]]:
 def _prompt(item: Any, source: str, row: int) -> Prompt:
     if isinstance(item, ValueError):
         raise UserError(f"not valid JSON ({item})")
+    try:
+        json.dumps(item, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UserError("has half a character (an escape such as \\ud83d alone): write it whole, as UTF-8") from None
     if isinstance(item, str):
         item = {"prompt": item}
     if not isinstance(item, dict):
@@ -130,7 +134,7 @@ def _prompt(item: Any, source: str, row: int) -> Prompt:
         messages = [{"role": "user", "content": "\n".join(parts)}]
     found = next((name for name in _REFERENCES if item.get(name) is not None), None)
     reference = item[found] if found else None
-    if reference is not None and not isinstance(reference, str | int | float):
+    if reference is not None and (isinstance(reference, bool) or not isinstance(reference, str | int | float)):
         raise UserError(f"{found}: must be text, is {type(reference).__name__}")
     if messages[-1]["role"] == "assistant":
         last = messages.pop()["content"]
@@ -139,7 +143,8 @@ def _prompt(item: Any, source: str, row: int) -> Prompt:
         raise UserError("its messages do not end with a question")
     if system and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": str(system)})
-    return Prompt(source, row, tuple(messages), None if reference is None else str(reference))
+    text = None if reference is None else str(reference)
+    return Prompt(source, row, tuple(messages), text if text and text.strip() else None)  # as of a dataset's row
 
 
 def _messages(value: Any) -> list[dict[str, Any]]:

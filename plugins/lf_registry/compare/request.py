@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import WrongUsage, did_you_mean
 from ..recipes import names, read_recipe
 from .decoding import Decoding
+from .metrics import unknown
 
 #: Types that a model can be loaded in.
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -105,6 +106,7 @@ class Request:
             wrong.append(f"--max-samples: must be at least 1, is {self.most}")
         if self.dtype not in DTYPES:
             wrong.append(f"--dtype {self.dtype!r}: {did_you_mean(self.dtype, DTYPES, kind='types')}")
+        wrong += unknown(self.metrics)
         wrong += self._servers()
         if wrong:
             raise WrongUsage(wrong, hint="lf-registry compare --help")

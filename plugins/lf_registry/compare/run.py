@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import json_text, write_atomically
+from .answer_log import FILE as LOG
 from .answer_log import AnswerLog, answer_log
 from .api import Server, api_url
 from .asking import Asking, Models, Servers
@@ -63,6 +64,9 @@ def compare(request: Request) -> Result:
         asking: Asking = Servers(request, prompts, stack) if request.api else Models(request, prompts)
         settings = asking.settings | request.decoding.as_settings() | _digest(prompts)
         log = stack.enter_context(answer_log(request.out, settings, overwrite=request.overwrite))
+        if request.judge is not None and request.judge_model is not None:
+            with closing(Server(api_url(request.judge, "--judge"), request.judge_model)) as server:
+                server.models()  # nobody there: said now, not after hours of answers
         notes += asking.notes + asking.run(log)
         answers = {side: log.of("answer", side) for side in SIDES}
         references = {side: log.of("reference", side) for side in SIDES}
@@ -151,5 +155,10 @@ def _write(out: Path, summary: dict[str, Any], rows: Sequence[Row], metrics: Seq
         REPORT: report_html(summary, rows, metrics),
     }
     for name, text in texts.items():
-        write_atomically(out / name, text)
+        try:
+            write_atomically(out / name, text)
+        except UserError as error:
+            raise UserError(
+                error.problems, hint=f"{out / LOG} has all answers: make room, then the same command writes the rest"
+            ) from None
     return [out / name for name in texts]

@@ -71,11 +71,18 @@ def perplexity_sentence(values: dict[str, Any], which: str = "prompts") -> str:
     )
 
 
-def sanity_sentences(values: dict[str, dict[str, Any]], prompts: int) -> list[str]:
-    """What is wrong with answers, and another language than expected; nothing when all is well."""
+def sanity_sentences(values: dict[str, dict[str, Any]], prompts: int, longest: int | None = None) -> list[str]:
+    """What is wrong with answers, and another language than expected; nothing when all is well.
+
+    Args:
+        values: per side.
+        prompts: how many there are.
+        longest: tokens after which an answer was cut off: with a low limit, one that never stops is just a long one.
+    """
     before, after = values[BEFORE], values[AFTER]
+    limit = {} if longest is None else {"never_stops": f" within {longest} tokens"}
     lines = [
-        f"{words[0].upper()}{words[1:]}: {before[flag]} before, {after[flag]} after, of {prompts}."
+        f"{words[0].upper()}{words[1:]}{limit.get(flag, '')}: {before[flag]} before, {after[flag]} after, of {prompts}."
         for flag, words in FLAGS.items()
         if before[flag] or after[flag]
     ]

@@ -98,10 +98,16 @@ def resolve(
             revision = None
         base = base or named
     if base is None:
-        raise UserError(f"--base is missing: {tuned} is a whole model, which does not say what it was made from")
+        raise UserError(
+            f"--base is missing: {tuned} is a whole model, which does not say what it was made from",
+            hint="--base MODEL, a folder or a Hub id: the model before the training",
+        )
     model = local_folder(base, what="base model", revision=revision)
     if not is_file(model / "config.json"):
-        raise UserError(f"base model {base!r}: {model} has no config.json, so it is no model folder")
+        what = "is an adapter, no whole model" if is_file(model / ADAPTER_CONFIG) else "is no model folder"
+        raise UserError(
+            f"base model {base!r}: {what}: it has no config.json", hint="--base MODEL: what the training started from"
+        )
     if template is not None:
         check_template(template)
     before = Side(BEFORE, base, model, None, _tokenizer([model], trust), "")

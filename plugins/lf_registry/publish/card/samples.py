@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 SAMPLES_FILE, SUMMARY_FILE = "answers.jsonl", "summary.json"
-_MOST_SAMPLES, _MOST_SENTENCES = 3, 12
+_MOST_SAMPLES, _MOST_SENTENCES = 3, 24
 #: Characters of a prompt or an answer; a card is no archive.
 _LONGEST = 1500
 #: What stands for the rest.
@@ -41,7 +41,9 @@ def read_summary(folder: Path) -> list[str]:
         return []
     sentences = value.get("sentences") if isinstance(value, dict) else None
     texts = sentences if isinstance(sentences, list) else []
-    return [text for text in texts if isinstance(text, str) and text.strip()][:_MOST_SENTENCES]
+    found = [text for text in texts if isinstance(text, str) and text.strip()]
+    more = len(found) - _MOST_SENTENCES
+    return found[:_MOST_SENTENCES] + ([f"And {more} more sentences, in `{SUMMARY_FILE}`."] if more > 0 else [])
 
 
 def not_shown(folder: Path) -> list[str]:
