@@ -55,7 +55,7 @@ def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def the_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that runs in the tests' process ends as an exception: its own quick end would end all tests."""
-    monkeypatch.setattr("lf_registry.cli.leave", sys.exit)
+    monkeypatch.setattr("lf_registry.leave.leave", sys.exit)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ SECRETS = {
     "aws secret": (drawn(12) + "/" + drawn(14) + "+" + drawn(12), "a random text"),
 }
 PATHS = {
-    "root": "/root/llama/out",
+    "root": "/" + "root/llama/out",
     "home": "/home/minsu/models",
     "workspace": "/workspace/run-3",
     "mac": "/Users/minsu/Desktop",
@@ -190,8 +190,8 @@ HARMLESS = {
         "sha256:" + "0123456789abcdef" * 4,
         "xxh3 0123456789abcdef0123456789abcdef",
         "https://drive.google.com/file/d/1" + drawn(32) + "/view",
-        "https://example.com/home/user/x and https://huggingface.co/root/tmp/x",
-        "outputs/root/model, ./tmp/x, a/home/b, s3://bucket/workspace/x, /no_think and </tmp>",
+        "https://example.com/home/user/x and https://huggingface.co/" + "root/tmp/x",
+        "outputs/" + "root/model, ./tmp/x, a/home/b, s3://bucket/workspace/x, /no_think and </tmp>",
         "![x](data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 40 + ")",
         "sk-learn-style-names-that-are-long-enough, task-specific-things-that-go-on",
         "https://user:password@example.com is how; https://USER:${TOKEN}@host",

@@ -14,7 +14,7 @@ from .cli_machine import doctor
 from .cli_model import compare, demo, export_adapter, merge, publish
 from .cli_recipe import check, estimate
 from .errors import UserError
-from .leave import leave
+from .leave import run
 
 app = typer.Typer(
     name="lf-registry",
@@ -174,12 +174,4 @@ def stats(
 
 def main() -> None:
     """Run the command; a ``UserError`` becomes one message and its exit code."""
-    try:
-        app(prog_name="lf-registry")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        leave(error.exit_code)
-    except SystemExit as end:
-        if not isinstance(end.code, int | None):
-            raise
-        leave(end.code or 0)
+    run(app, "lf-registry")

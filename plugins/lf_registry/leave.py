@@ -1,4 +1,4 @@
-"""Leave a finished command at once: after ``import torch`` Python takes half a second to take everything apart."""
+"""Run a command line and leave at once: after ``import torch`` Python takes half a second to take everything apart."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable
+
+from .errors import UserError
+
+
+def run(app: Callable[..., object], name: str) -> None:
+    """Run a Typer app as the program ``name``; a ``UserError`` becomes one message and its exit code."""
+    try:
+        app(prog_name=name)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        leave(error.exit_code)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        leave(end.code or 0)
 
 
 def leave(code: int) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import UserError, WrongUsage
-from ..leave import leave
+from ..errors import WrongUsage
+from ..leave import run
 from .request import Request
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -83,15 +82,7 @@ def job(
 
 def main() -> None:
     """Run it; a ``UserError`` becomes one message and its exit code."""
-    try:
-        app(prog_name="job.sh")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        leave(error.exit_code)
-    except SystemExit as end:
-        if not isinstance(end.code, int | None):
-            raise
-        leave(end.code or 0)
+    run(app, "job.sh")
 
 
 if __name__ == "__main__":
