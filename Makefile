@@ -27,7 +27,7 @@ test: $(READY)
 soak: $(READY)
 	@LF_REGISTRY_SOAK=20 $(BIN)/python -m pytest tests/test_merge_killed.py tests/test_publish_killed.py --timeout 1800
 	@LF_REGISTRY_SOAK=25 $(BIN)/python -m pytest tests/test_resume_trainings.py tests/test_cluster.py \
-		tests/test_peft_training.py --timeout 3600
+		tests/test_peft_training.py tests/test_qa_price_runs.py --timeout 3600
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .
