@@ -22,7 +22,6 @@ def lf(capfd, monkeypatch):
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lf-registry", "compare", *map(str, arguments)])
-        monkeypatch.setattr(cli, "leave", sys.exit)
         capfd.readouterr()
         try:
             cli.main()
