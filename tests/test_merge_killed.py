@@ -23,14 +23,14 @@ KILLS = int(os.environ.get("LF_REGISTRY_SOAK", "3"))
 #: Runs a merge with the reading slowed down, so that there is time to be killed in; says when it begins to write.
 SLOW = """
 import sys, time
-from lf_registry.merge import arithmetic, stream, run
+from lf_registry.merge import worker, stream, run
 from lf_registry.merge.resolve import Request
 from pathlib import Path
-read = arithmetic.read_into
+read = worker.read_into
 def slow(*arguments):
     time.sleep(0.04)
     return read(*arguments)
-arithmetic.read_into = slow
+worker.read_into = slow
 print("ready", flush=True)
 request = Request((sys.argv[1],), Path(sys.argv[2]), base=sys.argv[3])
 run.run_merge(request, verify="tensors", overwrite=True, show=False)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from lf_registry.merge import stream, worker
+from lf_registry.merge import arithmetic, stream, worker
 from lf_registry.merge.checkpoint import parts_of, read_base
 from lf_registry.merge.operations import AddDelta, Operation, OutTensor
 from lf_registry.merge.plan import Plan
@@ -152,9 +152,9 @@ def test_copies_with_a_gap_in_the_source_stay_two(bases):
 
 def test_finite_values_whose_sum_is_not():
     values = torch.full((100,), 60_000, dtype=torch.float16)
-    assert not values.sum().isfinite() and worker._finite(values)
+    assert not values.sum().isfinite() and arithmetic._finite(values)
     values[7] = float("inf")
-    assert not worker._finite(values)
+    assert not arithmetic._finite(values)
 
 
 @pytest.mark.parametrize("broken", ["merged", "copied"])

@@ -8,15 +8,14 @@ ones: for fewer than 16 rows or columns the BLAS library takes another kernel, w
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import torch
 
 from .checkpoint import FLOATS, Part
 from .operations import FEWEST_ROWS, AddDelta, AddExpert, AddVector, Operation, OutTensor, ReplaceRows
+from .reading import part_bytes
 
 #: How many threads torch uses when nobody says. It matters for the last bit of matrices with less than ``FEWEST_ROWS``.
 _THREADS = torch.get_num_threads()
@@ -25,62 +24,55 @@ TORCH = {name: getattr(torch, value) for name, value in FLOATS.items()} | {"F64"
 
 @lru_cache(maxsize=6)
 def load(part: Part) -> torch.Tensor:
-    """Read a tensor of an adapter as fp32, as PEFT does. It is read, not mapped: mapped files count as memory.
+    """Read a tensor of an adapter as fp32, as PEFT does.
 
     Raises:
         OSError: the file is shorter than its header said a moment ago.
     """
-    return _read(part).to(torch.float32)
-
-
-def _read(part: Part) -> torch.Tensor:
     if part.end == part.start:
-        return torch.empty(part.shape, dtype=TORCH[part.dtype])
-    data = bytearray(part.end - part.start)
-    with open(part.path, "rb", buffering=0) as stream:  # noqa: PTH123, Path.open has no readinto in a loop
-        read_into(stream.fileno(), memoryview(data), part.start, part.path)
-    return torch.frombuffer(data, dtype=TORCH[part.dtype]).reshape(part.shape)
-
-
-def read_into(descriptor: int, view: memoryview, offset: int, path: os.PathLike[str]) -> None:
-    """Fill ``view`` from byte ``offset`` of a file."""
-    done = 0
-    while done < len(view):
-        count = os.preadv(descriptor, [view[done:]], offset + done)
-        if count == 0:
-            raise OSError(0, f"{path} became shorter while it was read")
-        done += count
+        return torch.empty(part.shape, dtype=torch.float32)
+    return torch.frombuffer(part_bytes(part), dtype=TORCH[part.dtype]).reshape(part.shape).to(torch.float32)
 
 
 class Rows:
     """Merges rows of one tensor; made once per tensor and thread."""
 
     def __init__(self, tensor: OutTensor) -> None:
-        self.dtype, self.working = TORCH[tensor.dtype], TORCH[tensor.working or tensor.dtype]
+        self.source, self.dtype = TORCH[tensor.source.dtype], TORCH[tensor.dtype]
+        self.working = TORCH[tensor.working or tensor.dtype]
         self.width = tensor.shape[-1] if tensor.shape else 1
         self.steps = [_step(operation) for operation in tensor.operations]
 
-    def merge(self, values: torch.Tensor, first: int, scratch: Scratch) -> torch.Tensor:
-        """The merged rows.
+    def merge(self, data: memoryview, first: int, scratch: Scratch) -> tuple[memoryview, bool]:
+        """Merge rows.
 
         Args:
-            values: the source's rows, [n, width], in the source's type; overwritten where that saves a copy.
+            data: the source's rows, as bytes in the source's type; overwritten where that saves a copy.
             first: the number of the first of them.
             scratch: the thread's buffers.
 
         Returns:
-            [n, width] in the tensor's type.
+            The merged rows, as bytes in the tensor's type, and whether no value is NaN or infinite.
         """
-        values = values.to(self.working)
+        if not data:
+            return data, True
+        values = torch.frombuffer(data, dtype=self.source).view(-1, self.width).to(self.working)
         for step in self.steps:
             values = step(values, first, scratch)
-        return values.to(self.dtype)
+        values = values.to(self.dtype)
+        return memoryview(values.contiguous().view(torch.uint8).view(-1).numpy()), _finite(values)
+
+
+def _finite(values: torch.Tensor) -> bool:
+    """A sum is NaN or infinite when a value is; the reverse is not so for fp16, and then every value is looked at."""
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
 
 
 class Scratch:
     """fp32 buffers of one thread, made as large as the largest piece."""
 
     def __init__(self) -> None:
+        torch.set_num_threads(1)  # this thread is one of ours; torch's own would fight for the same cores
         self._memory: dict[str, torch.Tensor] = {}
 
     def get(self, name: str, rows: int, columns: int) -> torch.Tensor:
@@ -187,14 +179,3 @@ def _rows(operation: ReplaceRows) -> Callable[[torch.Tensor, int, Scratch], torc
         return values
 
     return step
-
-
-def piece_rows(width: int, itemsize: int, piece_bytes: int) -> int:
-    """How many rows a piece has: ``piece_bytes`` of them in multiples of 16, at least ``FEWEST_ROWS``."""
-    return max(FEWEST_ROWS, piece_bytes // max(1, width * itemsize) // 16 * 16)
-
-
-def frombytes(buffer: Any, dtype: str, rows: int, width: int) -> torch.Tensor:
-    """A view of a byte buffer as [rows, width]."""
-    wanted = TORCH[dtype]
-    return buffer[: rows * width * wanted.itemsize].view(wanted).view(rows, width)

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .operations import OutTensor
 from .plan import Plan
 from .safe import sync
 from .work import Copy, Merge, shares, work_of
-from .worker import Merged, Worker
+from .worker import Engine, Merged, Worker
 
 #: Bytes of a piece that is merged: small enough that its buffers stay in the processor's cache.
 PIECE_BYTES = 1 << 20
@@ -56,18 +57,18 @@ def write(
             stream.truncate(shard.size)
     work = list(work_of(plan))
     copies, merges = ([item for item in work if isinstance(item, kind)] for kind in (Copy, Merge))
-    # One core imports torch while the others copy.
-    dealt = [*shares(copies, max(1, threads - 1)), *shares(merges, threads)]
-    workers = [Worker(folder, share, piece) for share in dealt]
+    # One core imports what computes while the others copy.
+    workers = [Worker(folder, share) for share in shares(copies, max(1, threads - 1))]
     stop = threading.Event()
-    with ThreadPoolExecutor(len(workers) + 1) as pool:
-        running = [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Copy)]
+    with ThreadPoolExecutor(len(workers) + threads + 1) as pool:
+        running = [pool.submit(worker.run, stop) for worker in workers]
         flusher = pool.submit(_flush, [folder / shard.file for shard in plan.shards], stop)
         try:
             if merges:
-                with _no_collection():
-                    from . import arithmetic  # noqa: F401, importing torch takes a second, in which the kernel copies
-            running += [pool.submit(worker.run, stop) for worker in workers if isinstance(worker.share[0], Merge)]
+                engine = _engine([item.tensor for item in merges])
+                merging = [Worker(folder, share, piece, engine) for share in shares(merges, threads)]
+                workers += merging
+                running += [pool.submit(worker.run, stop) for worker in merging]
             while wait(running, timeout=0.1, return_when="FIRST_EXCEPTION").not_done:
                 progress(sum(worker.done for worker in workers))
                 if any(future.done() and future.exception() for future in running):
@@ -81,6 +82,17 @@ def write(
     progress(sum(worker.done for worker in workers))
     merged = [entry for worker in workers for entry in worker.merged]
     return Written(merged, [item for worker in workers for item in worker.share if isinstance(item, Copy)])
+
+
+def _engine(tensors: list[OutTensor]) -> Engine:
+    """The module that merges these tensors; importing torch takes a second or two, and the plain case goes without."""
+    from . import plain
+
+    if plain.possible(tensors):
+        return plain
+    with _no_collection():
+        from . import arithmetic
+    return arithmetic
 
 
 @contextmanager

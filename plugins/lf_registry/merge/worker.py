@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from ..safetensors_format import DTYPE_BITS
+from .operations import FEWEST_ROWS, OutTensor
+from .reading import read_into
 from .work import Copy, Merge
 
-#: Bytes that the kernel copies in one call: few calls, because each has to wait for Python while torch is imported.
+#: Bytes that the kernel copies in one call: few calls, because each has to wait for Python while a library is imported.
 _COPY_BYTES = 64 << 20
 
 
@@ -33,22 +37,35 @@ class Merged:
     finite: bool
 
 
-class Worker:
-    """One thread's share."""
+class Engine(Protocol):
+    """A module that computes: ``plain`` where it can, ``arithmetic`` for everything."""
 
-    def __init__(self, folder: Path, share: list[Copy | Merge], piece: int) -> None:
-        self.folder, self.share, self.piece = folder, share, piece
+    Scratch: Callable[[], Any]
+    Rows: Callable[[OutTensor], Any]
+
+
+class Worker:
+    """One thread's share.
+
+    Args:
+        folder: where the files are.
+        share: the work.
+        piece: bytes that are merged at a time.
+        engine: what merges; None for a share of copies.
+    """
+
+    def __init__(
+        self, folder: Path, share: Sequence[Copy | Merge], piece: int = 0, engine: Engine | None = None
+    ) -> None:
+        self.folder, self.share, self.piece, self.engine = folder, share, piece, engine
         self.done = 0
         self.merged: list[Merged] = []
         self._open: dict[tuple[Path, int], int] = {}
-        self._buffer: Any = None
+        self._buffer = bytearray()
 
     def run(self, stop: threading.Event) -> None:
         """Do the share, until ``stop`` is set."""
-        if any(isinstance(item, Merge) for item in self.share):
-            import torch
-
-            torch.set_num_threads(1)  # this thread is one of ours; torch's own would fight for the same cores
+        self._scratch = self.engine.Scratch() if self.engine else None
         with ExitStack() as stack:
             self._stack = stack
             for item in self.share:
@@ -80,32 +97,26 @@ class Worker:
             self.done += count
 
     def _merge(self, item: Merge, stop: threading.Event) -> Merged:
-        import torch
         import xxhash
 
-        from .arithmetic import TORCH, Rows, Scratch, frombytes, piece_rows, read_into
-
-        tensor, rows = item.tensor, Rows(item.tensor)
+        tensor = item.tensor
+        assert self.engine is not None
+        rows = self.engine.Rows(tensor)
         source, target = self._file(tensor.source.path, os.O_RDONLY), self._file(self.folder / item.file, os.O_RDWR)
-        held = TORCH[tensor.source.dtype].itemsize
-        step = item.last - item.first if tensor.whole else piece_rows(item.width, held, self.piece)
-        if self._buffer is None:
-            self._scratch = Scratch()
-        need = held * item.width * min(item.last - item.first, step + 64)
-        if self._buffer is None or self._buffer.numel() < need:
-            self._buffer = torch.empty(max(need, 2 * self.piece), dtype=torch.uint8)
+        held = item.width * DTYPE_BITS[tensor.source.dtype] // 8
+        step = item.last - item.first if tensor.whole else _piece_rows(held, self.piece)
+        need = held * min(item.last - item.first, step + FEWEST_ROWS)
+        if len(self._buffer) < need:
+            self._buffer = bytearray(max(need, 2 * self.piece))
         digest, changed, finite = xxhash.xxh3_128(), tensor.source.dtype != tensor.dtype, True
         first = item.first
         while first < item.last and not stop.is_set():
-            last = first + step if item.last - first >= step + 32 else item.last
-            count = last - first
-            before = frombytes(self._buffer, tensor.source.dtype, count, item.width)
-            view = memoryview(before.view(torch.uint8).view(-1).numpy()) if before.numel() else memoryview(b"")
-            read_into(source, view, tensor.source.start + first * item.width * held, tensor.source.path)
+            last = first + step if item.last - first >= step + FEWEST_ROWS else item.last
+            view = memoryview(self._buffer)[: (last - first) * held]
+            read_into(source, view, tensor.source.start + first * held, tensor.source.path)
             original = None if changed else xxhash.xxh3_64_intdigest(view)
-            after = rows.merge(before, first, self._scratch)
-            written = memoryview(after.contiguous().view(torch.uint8).view(-1).numpy()) if after.numel() else view
-            finite = finite and (after.numel() == 0 or _finite(after))
+            written, sound = rows.merge(view, first, self._scratch)
+            finite = finite and sound
             digest.update(written)
             changed = changed or original != xxhash.xxh3_64_intdigest(written)
             _write_all(target, written, item.place + first * item.row_bytes)
@@ -114,9 +125,9 @@ class Worker:
         return Merged(item, digest.hexdigest(), changed, finite)
 
 
-def _finite(values: Any) -> bool:
-    """A sum is NaN or infinite when a value is; the reverse is not so for fp16, and then every value is looked at."""
-    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
+def _piece_rows(row_bytes: int, piece: int) -> int:
+    """How many rows a piece has: ``piece`` bytes of them in multiples of 16, at least ``FEWEST_ROWS``."""
+    return max(FEWEST_ROWS, piece // max(1, row_bytes) // 16 * 16)
 
 
 def _write_all(descriptor: int, view: memoryview, offset: int) -> None:

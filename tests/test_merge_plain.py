@@ -1,0 +1,156 @@
+"""Merging without torch gives torch's bits."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from lf_registry.merge import arithmetic, plain
+from lf_registry.merge.blas import matrix_product
+from lf_registry.merge.checkpoint import parts_of
+from lf_registry.merge.operations import AddDelta, OutTensor
+from lf_registry.tensors import read_header
+from merge_models import save_adapter
+
+WITH_MKL = sys.platform == "linux" and platform.machine() == "x86_64"
+needs_mkl = pytest.mark.skipif(not WITH_MKL, reason="torch has MKL on x86 Linux only; elsewhere torch is imported")
+TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+#: Ties, the largest values, infinity and NaN with bits that a careless rounding turns into numbers.
+ODD = [0x3F808000, 0x3F818000, 0x3F817FFF, 0x3F808001, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0x7FFFFFFF, 0xFFFFFFFF, 1]
+
+
+@needs_mkl
+def test_torchs_library_still_has_its_matrix_product():
+    assert matrix_product() is not None
+
+
+@needs_mkl
+@settings(max_examples=60, deadline=None)
+@given(m=st.integers(32, 300), k=st.integers(1, 130), n=st.integers(32, 300))
+def test_any_product_has_torchs_bits(m, k, n):
+    torch.manual_seed(m * k * n)
+    b, a = torch.randn(m, k), torch.randn(k, n)
+    out = np.empty((m, n), np.float32)
+    matrix_product()(b.numpy(), a.numpy(), out)
+    assert torch.equal(torch.from_numpy(out), b @ a)
+
+
+@pytest.fixture(scope="module")
+def tensors(tmp_path_factory):
+    """Make an ``OutTensor`` [rows, width] that adapters of these ranks are merged into, and its bytes."""
+    folder = tmp_path_factory.mktemp("plain")
+
+    def make(rows, width, dtype, kind, pairs, value=1.0):
+        torch.manual_seed(rows + width)
+        saved = {"w": (torch.randn(rows, width) * value).to(TYPES[dtype])}
+        for i, (rank, _) in enumerate(pairs):
+            saved |= {f"a{i}": torch.randn(rank, width).to(kind), f"b{i}": torch.randn(rows, rank).to(kind)}
+        file = folder / f"{len(list(folder.iterdir()))}.safetensors"
+        save_file(saved, file)
+        parts = parts_of(read_header(file))
+        steps = tuple(AddDelta(parts[f"a{i}"], parts[f"b{i}"], scale) for i, (_, scale) in enumerate(pairs))
+        data = bytearray(saved["w"].view(torch.uint8).numpy().tobytes())
+        return OutTensor("w", dtype, (rows, width), parts["w"], steps, dtype), data
+
+    return make
+
+
+def run(engine, tensor, data, first=0, last=None):
+    width = tensor.size // tensor.shape[0]
+    view = memoryview(bytearray(data))[first * width : (last or tensor.shape[0]) * width]
+    merged, finite = engine.Rows(tensor).merge(view, first, engine.Scratch())
+    return bytes(merged), finite
+
+
+@needs_mkl
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(32, 200),
+    width=st.integers(32, 200),
+    dtype=st.sampled_from(list(TYPES)),
+    kind=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+    pairs=st.lists(st.tuples(st.integers(1, 70), st.sampled_from([1.0, 2.0, 0.5, 1.7, -3.1])), max_size=3),
+)
+def test_any_tensor_has_torchs_bits(tensors, rows, width, dtype, kind, pairs):
+    tensor, data = tensors(rows, width, dtype, kind, pairs)
+    assert plain.possible([tensor])
+    assert run(plain, tensor, data) == run(arithmetic, tensor, data)
+    assert run(plain, tensor, data, rows - 32) == run(arithmetic, tensor, data, rows - 32)
+
+
+@needs_mkl
+def test_every_rounding_to_bf16_is_torchs():
+    around = np.arange(0, 1 << 32, 65_521, dtype=np.uint64).astype(np.uint32)
+    bits = np.concatenate([around, np.array(ODD, np.uint32)]).reshape(1, -1)
+    wide = bits.view(np.float32).copy()
+    got = np.empty(bits.shape, np.uint16)
+    with np.errstate(all="ignore"):
+        plain._narrow(wide, got, np.empty_like(wide))
+    expected = torch.from_numpy(bits.view(np.float32).copy()).to(torch.bfloat16)
+    got = torch.from_numpy(got).view(torch.bfloat16)
+    assert torch.equal(got.isnan(), expected.isnan())
+    assert torch.equal(got[~got.isnan()], expected[~got.isnan()])
+
+
+@needs_mkl
+@pytest.mark.parametrize("dtype", list(TYPES))
+@pytest.mark.parametrize("pairs", [[], [(4, 1.7)]], ids=["replaced", "merged"])
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_no_number_is_seen(tensors, dtype, pairs, broken):
+    tensor, data = tensors(40, 40, dtype, torch.float32, pairs)
+    assert run(plain, tensor, data)[1]
+    size = len(data) // 1600
+    data[-size:] = torch.tensor([broken]).to(TYPES[dtype]).view(torch.uint8).numpy().tobytes()
+    assert not run(plain, tensor, data)[1]
+
+
+@needs_mkl
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32"])
+def test_a_sum_that_becomes_infinite_is_seen(tensors, dtype):
+    largest = float(torch.finfo(TYPES[dtype]).max)
+    tensor, data = tensors(40, 40, dtype, torch.float32, [(8, largest / 4)])
+    merged, finite = run(plain, tensor, data)
+    assert (merged, finite) == run(arithmetic, tensor, data)
+    assert not finite
+
+
+@needs_mkl
+@pytest.mark.parametrize("pairs", [[(4, 1.7)], []])
+def test_what_is_not_plain_is_left_to_torch(tensors, pairs):
+    from dataclasses import replace
+
+    tensor, _ = tensors(40, 40, "BF16", torch.float32, pairs)
+    assert plain.possible([tensor])
+    assert not plain.possible([tensor, replace(tensor, dtype="F32")])
+    assert not plain.possible([replace(tensor, working="F32")])
+    if pairs:
+        (step,) = tensor.operations
+        for change in ({"transposed": True}, {"embedding": True}, {"magnitude": step.a}):
+            assert not plain.possible([replace(tensor, operations=(replace(step, **change),))])
+        narrow, _ = tensors(40, 31, "BF16", torch.float32, pairs)
+        assert not plain.possible([narrow])
+
+
+@needs_mkl
+def test_a_plain_merge_does_not_import_torch(bases, tmp_path):
+    """The import costs more than the merge of a model of three gigabytes."""
+    base = bases("llama")
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=["q_proj", "v_proj"])
+    code = f"""
+import sys
+from pathlib import Path
+from lf_registry.merge.resolve import Request
+from lf_registry.merge.run import run_merge
+run_merge(Request(({str(adapter)!r},), Path({str(tmp_path / "out")!r})), verify="tensors", show=False)
+print([name for name in ("torch", "transformers", "peft") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
