@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import UserError
 from ..recipes import Recipe
-from .activations import precision_of
 from .memory import GIB, estimate_memory
+from .precision import precision_of
+from .read_shape import read_shape
 from .setup import read_setup
-from .shapes import read_shape
 
 #: How far an estimate may be off.
 TOLERANCE = 0.10
