@@ -181,7 +181,8 @@ def test_new_persona(lf, project):
 
 def test_a_new_personas_recipe_says_that_the_dataset_is_empty(lf, project):
     from lf_registry.errors import UserError
-    from lf_registry.recipes import check_names, read_recipe
+    from lf_registry.recipe_names import check_names
+    from lf_registry.recipes import read_recipe
 
     lf("new", "persona", "pirate", "--extends", "llama3-ironman")
     with pytest.raises(UserError, match="'pirate' is still empty; add examples") as caught:

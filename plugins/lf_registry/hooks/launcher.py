@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import UserError
-from ..recipes import Recipe, check_names, read_recipe
+from ..recipe_names import check_names
+from ..recipes import Recipe, read_recipe
 from ..resume.launch import Subprocess
 from ..watch import seconds_between_samples
 
