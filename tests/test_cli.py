@@ -159,7 +159,8 @@ def test_convert(lf, project):
     assert code == 0
     assert "read as csv, utf-8" in out and "kept     1" in out and "put `dataset: mine`" in out
     code, _, err = lf("convert", "missing.csv", "--name", "other")
-    assert code == 1 and "missing.csv: there is no such file" in err
+    assert code == 1 and "missing.csv: there is no such file (paths start at the current folder)" in err
+    assert "did you mean 'qa.csv'?" in lf("convert", "qa.cvs", "--name", "other")[2]
 
 
 def test_new_persona(lf, project):

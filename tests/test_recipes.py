@@ -171,3 +171,11 @@ def test_a_wrong_name_says_what_to_type_next(monkeypatch, changes, next_step):
     with pytest.raises(UserError) as caught:
         check_names(read_recipe("recipes/ironman_lora.yaml", changes))
     assert f"next: {next_step}" in str(caught.value)
+
+
+def test_a_recipe_that_is_run_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        check_names(read_recipe(ROOT / "recipes" / "ironman_lora.yaml"))
+    assert len(caught.value.problems) == 2
+    assert caught.value.hint == f"run it from the folder at which its paths start: cd {ROOT}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from .errors import UserError, did_you_mean
 from .files import is_dir, is_file
 from .paths import roots
 from .recipes import Recipe, names
+from .secret_text import hide_in_text, names_a_secret
 from .templates import builtin_template_names, load_templates
 
 
@@ -19,7 +20,7 @@ class WrongName(NamedTuple):
     """One name that leads nowhere.
 
     Attributes:
-        key: of the recipe: ``template``, ``dataset`` (also for ``eval_dataset``) or ``deepspeed``.
+        key: of the recipe: ``template``, ``dataset`` (also for ``eval_dataset``), ``deepspeed``, or an unknown one.
         message: what is wrong, with the names that exist and the one probably meant.
         fix: what to change, or the next command to type.
     """
@@ -29,17 +30,22 @@ class WrongName(NamedTuple):
     fix: str
 
 
-def check_names(recipe: Recipe) -> None:
+def check_names(recipe: Recipe, others: Sequence[WrongName] = ()) -> None:
     """Check the template, the datasets and the DeepSpeed file that a recipe names.
+
+    Args:
+        recipe: the recipe.
+        others: problems that are known already, to be said with these.
 
     Raises:
         UserError: lists all problems with the names that exist and the one probably meant.
     """
-    wrong = wrong_names(recipe)
+    wrong = [*others, *wrong_names(recipe)]
     if not wrong:
         return
     fixes = {name.fix for name in wrong}
-    every = shlex.join(["lf-registry", "check", str(recipe.path), *recipe.overrides, "--no-data"])
+    typed = (hide_in_text(text) for text in recipe.overrides if not names_a_secret(text.partition("=")[0]))
+    every = shlex.join(["lf-registry", "check", str(recipe.path), *typed, "--no-data"])
     problems = [f"{recipe.path}: {name.key}: {name.message}" for name in wrong]
     raise UserError(problems, hint=fixes.pop() if len(fixes) == 1 else f"{every}   # says what to do for each")
 
@@ -47,6 +53,14 @@ def check_names(recipe: Recipe) -> None:
 def wrong_names(recipe: Recipe) -> list[WrongName]:
     """Every name in a recipe that leads nowhere; a value of a wrong type is left to others, but for the template's."""
     return [*_template(recipe), *_datasets(recipe), *_deepspeed(recipe)]
+
+
+def _other_folder(recipe: Recipe, name: str) -> str | None:
+    """What to do when a relative path of the recipe leads somewhere from a folder above the recipe: go there."""
+    if Path(name).is_absolute():
+        return None
+    above = next((folder for folder in recipe.path.absolute().parents if is_file(folder / name)), None)
+    return f"run it from the folder at which its paths start: cd {shlex.quote(str(above))}" if above else None
 
 
 def _template(recipe: Recipe) -> Iterator[WrongName]:
@@ -80,7 +94,9 @@ def _datasets(recipe: Recipe) -> Iterator[WrongName]:
     except UserError as error:
         for problem in error.problems:
             message = problem.removeprefix("dataset: ")
-            yield WrongName("dataset", message, _what_to_do_about_data(message, Path(folder)))
+            lost = "so no dataset is known" in message
+            elsewhere = _other_folder(recipe, str(Path(folder, FILE_NAME))) if lost else None
+            yield WrongName("dataset", message, elsewhere or _what_to_do_about_data(message, Path(folder)))
 
 
 def _what_to_do_about_data(message: str, folder: Path) -> str:
@@ -102,4 +118,5 @@ def _deepspeed(recipe: Recipe) -> Iterator[WrongName]:
         (file for root in roots() for file in sorted((root.path / "recipes" / "deepspeed").glob("*.json"))), None
     )
     fix = f"name a file that exists, for example {known}" if known else "name a file that exists"
+    fix = _other_folder(recipe, name) or fix
     yield WrongName("deepspeed", f"{name} does not exist (paths start at the current folder)", fix)

@@ -44,7 +44,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name one of the recipes in it")
     if not path.is_file():
-        known = {str(recipe) for recipe in known_recipes()}
+        beside = list(yaml_files(path.parent))  # a merge or chat recipe is none of those that train
+        known = {str(recipe) for recipe in [*known_recipes(), *beside]}
         raise UserError(f"{path}: there is no such recipe; {did_you_mean(str(path), known, kind='recipes')}")
     read_yaml(path)  # for its errors; OmegaConf reads numbers such as 1e-4 in its own way, and LLaMA-Factory uses it
     wrong = [text for text in overrides if "=" not in text or text.startswith(("-", "="))]
