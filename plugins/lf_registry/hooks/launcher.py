@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from ..check.keys import check_keys
 from ..errors import UserError
 from ..recipe_names import WrongName, check_names
 from ..recipes import Recipe, read_recipe
@@ -56,6 +55,8 @@ def _unknown_keys(recipe: Recipe) -> list[WrongName]:
     """The keys for which LLaMA-Factory's parser would stop, half a minute later and in a page of traceback."""
     if _flag("USE_MCA"):
         return []  # it adds the keys of another package
+    from ..check.keys import check_keys
+
     return [
         WrongName(finding.where.rpartition(": ")[2], finding.message, finding.fix)
         for finding in check_keys(recipe)
