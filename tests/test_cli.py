@@ -159,7 +159,8 @@ def test_convert(lf, project):
     assert code == 0
     assert "read as csv, utf-8" in out and "kept     1" in out and "put `dataset: mine`" in out
     code, _, err = lf("convert", "missing.csv", "--name", "other")
-    assert code == 1 and "missing.csv: there is no such file" in err
+    assert code == 1 and "missing.csv: there is no such file (paths start at the current folder)" in err
+    assert "did you mean 'qa.csv'?" in lf("convert", "qa.cvs", "--name", "other")[2]
 
 
 def test_new_persona(lf, project):
@@ -181,7 +182,8 @@ def test_new_persona(lf, project):
 
 def test_a_new_personas_recipe_says_that_the_dataset_is_empty(lf, project):
     from lf_registry.errors import UserError
-    from lf_registry.recipes import check_names, read_recipe
+    from lf_registry.recipe_names import check_names
+    from lf_registry.recipes import read_recipe
 
     lf("new", "persona", "pirate", "--extends", "llama3-ironman")
     with pytest.raises(UserError, match="'pirate' is still empty; add examples") as caught:

@@ -13,10 +13,10 @@ from lf_registry.estimate.configs import BUNDLED, load_shape
 from lf_registry.estimate.gpu_names import parse_gpus
 from lf_registry.estimate.gpus import load_gpus
 from lf_registry.estimate.measured import compare
+from lf_registry.estimate.read_shape import read_shape
 from lf_registry.estimate.report import result_lines
 from lf_registry.estimate.run import read_subject, result_of, row_of
 from lf_registry.estimate.setup import read_setup
-from lf_registry.estimate.shapes import read_shape
 from lf_registry.estimate.suggest import effects, suggest
 from lf_registry.estimate.tokens import tokens_of
 from lf_registry.recipes import Recipe

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lf_registry.estimate.activations import activations, precision_of
+from lf_registry.estimate.activations import activations
 from lf_registry.estimate.configs import BUNDLED, load_shape
 from lf_registry.estimate.measured import compare
 from lf_registry.estimate.memory import estimate_memory
+from lf_registry.estimate.precision import precision_of
+from lf_registry.estimate.read_shape import read_shape
 from lf_registry.estimate.setup import read_setup
-from lf_registry.estimate.shapes import read_shape
 from lf_registry.estimate.states import model_states, quantized_bytes
 from lf_registry.estimate.trainable import read_trainable
 from lf_registry.recipes import Recipe

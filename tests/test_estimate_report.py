@@ -260,3 +260,10 @@ def test_a_suggested_command_keeps_what_was_typed():
     output = run("recipes/ironman_lora.yaml", "run_name=두 단어", "cutoff_len=4096", "--gpus", "RTX-4090").output
     line = next(line for line in output.splitlines() if "llamafactory-cli train" in line)
     assert "recipes/ironman_lora.yaml 'run_name=두 단어' cutoff_len=4096 " in line
+
+
+def test_measured_runs_that_are_not_there(tmp_path):
+    from lf_registry.estimate.measured import compare
+
+    with pytest.raises(UserError, match=r"runs\.json: there is no such file\n  next: python benchmarks/memory\.py"):
+        compare(tmp_path / "runs.json")

@@ -10,8 +10,8 @@ import pytest
 from lf_registry.errors import UserError
 from lf_registry.estimate.configs import BUNDLED, bundled_models, load_shape
 from lf_registry.estimate.families import FAMILIES
+from lf_registry.estimate.read_shape import read_shape
 from lf_registry.estimate.setup import read_setup
-from lf_registry.estimate.shapes import read_shape
 from lf_registry.estimate.trainable import read_trainable
 from lf_registry.models import load_models
 from lf_registry.recipes import Recipe

@@ -13,8 +13,8 @@ from lf_registry.estimate.configs import load_shape
 from lf_registry.estimate.cost import flops_per_token
 from lf_registry.estimate.logits import evaluation_logits_bytes, logits_bytes
 from lf_registry.estimate.memory import estimate_memory
+from lf_registry.estimate.read_shape import read_shape
 from lf_registry.estimate.setup import read_setup
-from lf_registry.estimate.shapes import read_shape
 from lf_registry.recipes import Recipe
 from test_estimate_memory import benchmark
 

@@ -101,6 +101,27 @@ def test_unknown_names_are_all_reported_before_anything_starts(environment):
     assert len(caught.value.problems) == 3
 
 
+def test_unknown_keys_are_reported_with_the_names(environment):
+    changes = ["num_train_epoch=3", "evaluation_strategy=epoch", "template=lama3-ironman", "hub_token=" + "x" * 20]
+    with pytest.raises(UserError) as caught:
+        launcher.prepare([RECIPE, *changes], MODULE)
+    said = [problem.removeprefix(f"{RECIPE}: ").partition(":")[0] for problem in caught.value.problems]
+    assert said == ["num_train_epoch", "evaluation_strategy", "template"]
+    assert "did you mean 'num_train_epochs'" in str(caught.value)
+    next_step = f"lf-registry check {RECIPE} {' '.join(changes[:3])} --no-data"
+    assert caught.value.hint.startswith(next_step), "no token in it"
+    environment.setenv("USE_MCA", "1")
+    launcher.prepare([RECIPE, "tensor_model_parallel_size=2"], MODULE)
+
+
+def test_a_mistyped_chat_recipe(environment):
+    module = types.SimpleNamespace(launch=lambda: pytest.fail("started"), subprocess=None)
+    launcher.apply(module)
+    environment.setattr("sys.argv", ["llamafactory-cli", "chat", "recipes/chat/ironmann.yaml"])
+    with pytest.raises(UserError, match=r"there is no such recipe; did you mean 'recipes/chat/ironman\.yaml'"):
+        module.launch()
+
+
 def test_an_empty_argument_is_an_error(environment):
     with pytest.raises(UserError, match="the argument '' is empty"):
         launcher.prepare(["--deepspeed", "x.json", "--report_to", ""], MODULE)

@@ -11,9 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from lf_registry.errors import UserError
 from lf_registry.estimate.disk import estimate_disk
+from lf_registry.estimate.read_shape import read_shape
 from lf_registry.estimate.report import method_name
 from lf_registry.estimate.setup import read_setup
-from lf_registry.estimate.shapes import read_shape
 from lf_registry.estimate.trainable import read_trainable
 from lf_registry.estimate.trainable_peft import COUNTED
 from lf_registry.peft_methods.live import make_config

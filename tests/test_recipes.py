@@ -9,7 +9,8 @@ import yaml
 
 from conftest import ROOT
 from lf_registry.errors import UserError
-from lf_registry.recipes import check_names, known_recipes, names, read_recipe
+from lf_registry.recipe_names import check_names
+from lf_registry.recipes import known_recipes, names, read_recipe
 
 TRAIN = sorted((ROOT / "recipes").glob("*.yaml"))
 MERGE = sorted((ROOT / "recipes" / "merge").glob("*.yaml"))
@@ -131,3 +132,50 @@ def test_a_recipe_that_is_not_yaml(project):
     project("r.yaml", "a: 1\na: 2\n")
     with pytest.raises(UserError, match="line 2, column 1: key 'a' stands twice"):
         read_recipe("r.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a:\n\tb: 1\n", "line 2, column 1: there is a tab"),
+        ("a:\n  b: 가나다\n  \tc: 2\n", "line 3, column 3: there is a tab"),
+        ("a: |\n\tx\n", "line 2, column 1: there is a tab"),
+        ("a: [1, 2\nb: 3\n", "that begins in line 1"),
+        ("a: 1\n---\nb: 2\n", "expected a single document in the stream, but found another document"),
+    ],
+    ids=["tab", "tab-after-spaces", "tab-in-a-text", "open-bracket", "two-documents"],
+)
+def test_a_mistake_in_yaml_says_what_to_look_for(project, text, says):
+    project("r.yaml", text)
+    with pytest.raises(UserError) as caught:
+        read_recipe("r.yaml")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "next_step"),
+    [
+        (["template=lama3-ironman"], "lf-registry list templates"),
+        (["dataset=ironmen"], "lf-registry list datasets"),
+        (["dataset_dir=datasets"], "write `dataset_dir: .`"),
+        (["deepspeed=ds_z3.json"], "name a file that exists, for example "),
+        (
+            ["template=lama3-ironman", "dataset=ironmen"],
+            "lf-registry check recipes/ironman_lora.yaml template=lama3-ironman dataset=ironmen --no-data",
+        ),
+    ],
+    ids=["template", "dataset", "no-dataset-info", "deepspeed", "two"],
+)
+def test_a_wrong_name_says_what_to_type_next(monkeypatch, changes, next_step):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError) as caught:
+        check_names(read_recipe("recipes/ironman_lora.yaml", changes))
+    assert f"next: {next_step}" in str(caught.value)
+
+
+def test_a_recipe_that_is_run_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        check_names(read_recipe(ROOT / "recipes" / "ironman_lora.yaml"))
+    assert len(caught.value.problems) == 2
+    assert caught.value.hint == f"run it from the folder at which its paths start: cd {ROOT}"

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .dataset_info import check_datasets
 from .errors import UserError, WrongUsage, did_you_mean
-from .files import is_dir, is_file
 from .paths import roots
 from .registry import read_yaml, yaml_files
-from .templates import builtin_template_names, load_templates
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if path.is_dir():
         raise UserError(f"{path}: is a folder; name one of the recipes in it")
     if not path.is_file():
-        known = {str(recipe) for recipe in known_recipes()}
+        beside = list(yaml_files(path.parent))  # a merge or chat recipe is none of those that train
+        known = {str(recipe) for recipe in [*known_recipes(), *beside]}
         raise UserError(f"{path}: there is no such recipe; {did_you_mean(str(path), known, kind='recipes')}")
     read_yaml(path)  # for its errors; OmegaConf reads numbers such as 1e-4 in its own way, and LLaMA-Factory uses it
     wrong = [text for text in overrides if "=" not in text or text.startswith(("-", "="))]
@@ -85,38 +83,3 @@ def names(value: Any) -> list[str]:
         return []
     parts = value if isinstance(value, list) else str(value).split(",")
     return [str(part).strip() for part in parts if str(part).strip()]
-
-
-def check_names(recipe: Recipe) -> None:
-    """Check the template, the datasets and the DeepSpeed file that a recipe names.
-
-    Raises:
-        UserError: lists all problems with the names that exist and the one probably meant.
-    """
-    problems = []
-    template = recipe.values.get("template")
-    if template is not None and not isinstance(template, str):
-        problems.append(f"{recipe.path}: template: must be a name, is {type(template).__name__}")
-    elif template is not None:
-        try:
-            templates = set(load_templates()) | builtin_template_names()
-            if template not in templates:
-                known = did_you_mean(template, templates, kind="templates")
-                problems.append(f"{recipe.path}: template: {template!r} does not exist; {known}")
-        except UserError as error:
-            problems += error.problems
-    datasets = names(recipe.values.get("dataset")) + names(recipe.values.get("eval_dataset"))
-    tokenized = recipe.values.get("tokenized_path")
-    if isinstance(tokenized, str) and tokenized and is_dir(tokenized) and any(Path(tokenized).iterdir()):
-        datasets = []  # LLaMA-Factory loads the tokenized data and never looks for the datasets
-    dataset_dir = recipe.values.get("dataset_dir", "data")
-    if datasets and isinstance(dataset_dir, str):
-        try:
-            check_datasets(datasets, dataset_dir)
-        except UserError as error:
-            problems += [f"{recipe.path}: {problem}" for problem in error.problems]
-    deepspeed = recipe.values.get("deepspeed")
-    if isinstance(deepspeed, str) and not deepspeed.lstrip().startswith("{") and not is_file(deepspeed):
-        problems.append(f"{recipe.path}: deepspeed: {deepspeed} does not exist (paths start at the current folder)")
-    if problems:
-        raise UserError(problems, hint="lf-registry list")

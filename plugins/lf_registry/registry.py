@@ -30,8 +30,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: names file, line and column of what is wrong (syntax, a key twice, not UTF-8, not a mapping).
     """
+    text = ""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeyLoader)
+        text = path.read_text(encoding="utf-8-sig")
+        value = yaml.load(text, Loader=_UniqueKeyLoader)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except UnicodeDecodeError as error:
@@ -41,12 +43,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{path}{where}: {error.problem or error.context}") from None
+        raise UserError(f"{path}{where}: {_what_is_wrong(error, text)}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date such as 2024-13-45
         raise UserError(f"{path}: {error}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: must hold `key: value` lines, holds {type(value).__name__}")
     return value
+
+
+def _what_is_wrong(error: yaml.MarkedYAMLError, text: str) -> str:
+    """PyYAML's words, with where a quote or bracket was opened; its words for a tab do not name it."""
+    mark, began, lines = error.problem_mark, error.context_mark, text.split("\n")
+    if mark and mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
+        return "there is a tab, and YAML takes only spaces there: replace it with as many as the lines around it have"
+    if error.context and str(error.problem).startswith("but "):  # the second half of a sentence
+        return f"{error.context}, {error.problem}"
+    if mark and began and began.line < mark.line:
+        return f"{error.problem} {error.context} that begins in line {began.line + 1}"
+    return str(error.problem or error.context)
 
 
 def yaml_files(folder: Path) -> Iterator[Path]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 from pathlib import Path
 
 from .errors import UserError
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+def _probably_meant(path: Path) -> str:
+    files = [other.name for other in path.parent.iterdir() if other.is_file()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, files, n=1)
+    return f"; did you mean {str(path.with_name(close[0]))!r}?" if close else " (paths start at the current folder)"
 
 
 def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
@@ -24,7 +31,7 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
+        raise UserError(f"{path}: there is no such file{_probably_meant(path)}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     for name in [encoding] if encoding else _candidates(raw):

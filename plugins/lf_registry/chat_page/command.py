@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import is_file
+from ..made_by import command_that_makes
 from ..merge.resolve import local_folder
 from .pair import base_of
 
@@ -27,7 +28,8 @@ def demo(folder: Path, *, base: str | None, host: str, port: int) -> int:
     if not is_file(folder / "adapter_config.json") and not is_file(folder / "config.json"):
         raise UserError(
             f"{folder}: neither an adapter (adapter_config.json) nor a model (config.json)",
-            hint="name the output_dir of a training, a checkpoint in it, or a merged model",
+            hint=(f"{made_by}   # makes it; or " if (made_by := command_that_makes(folder)) else "")
+            + "name the output_dir of a training, a checkpoint in it, or a merged model",
         )
     base = base or base_of(folder)
     if base is None:

@@ -30,6 +30,7 @@ class Chunk:
         keys: what stands for each row when looking for repetitions; None for a row that is not trained on.
         signatures: MinHash signatures, shape (rows, permutations); None when they were not asked for.
         compared, skipped: rows whose parity was compared, and that could not be.
+        kto_tags: the tags that its rows are trained with: True for a good answer, False for a bad one.
     """
 
     start: int
@@ -44,3 +45,4 @@ class Chunk:
     samples: list[Sample] = field(default_factory=list)
     compared: int = 0
     skipped: int = 0
+    kto_tags: set[bool] = field(default_factory=set)

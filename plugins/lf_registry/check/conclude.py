@@ -85,6 +85,25 @@ def totals(report: Report, arguments: Arguments, attributes: dict[str, Any]) -> 
         yield f"mix_strategy {data.mix_strategy}: the totals are those of the files; the training mixes other numbers"
 
 
+def one_tag(report: Report, key: str, tags: set[bool]) -> Iterator[Finding]:
+    """Whether KTO gets answers of both kinds from all datasets of ``dataset:`` or ``eval_dataset:`` together."""
+    if len(tags) == 1:
+        kind, other = ("good", "bad") if True in tags else ("bad", "good")
+        harm = (
+            f"KTO learns by telling good answers from bad ones, and has nothing to tell these {kind} ones from"
+            if key == "dataset"
+            else "the evaluation has no rewards/margins, which shows whether the model tells them apart"
+        )
+        yield Finding(
+            "warning",
+            "one-kind-of-answer",
+            f"{report.recipe}: {key}",
+            f"all answers are marked as {kind} ones: {harm}; LLaMA-Factory says so in one line of its log and goes on",
+            f"add rows with {other} answers (kto_tag {'false' if other == 'bad' else 'true'})"
+            + (", or use `stage: sft`" if kind == "good" and key == "dataset" else ""),
+        )
+
+
 def held_out(report: Report, arguments: Arguments) -> Iterator[Finding]:
     """Whether ``val_size`` leaves something to train on."""
     size, rows = arguments.data.val_size, sum(dataset.rows for dataset in report.datasets if dataset.split == "train")

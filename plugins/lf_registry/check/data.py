@@ -11,7 +11,7 @@ from ..recipes import names
 from .chunk import Chunk
 from .chunks import chunks
 from .columns import column_findings, load_failure
-from .conclude import conclude, held_out, totals
+from .conclude import conclude, held_out, one_tag, totals
 from .duplicates import Seen
 from .encoding import RowEncoding
 from .parity import Parity
@@ -62,14 +62,17 @@ class _Check:
         self._training = Seen()
         self.attributes: dict[str, Any] = {}
         self.rows, self.started = 0, time.perf_counter()
+        self._kto_tags: set[bool] = set()
         if previews and tokens.tokenizer is None:
             report.not_checked.append("the preview: it needs the tokenizer")
 
     def split(self, split: Literal["train", "eval"], key: str) -> None:
         """Check the datasets of ``dataset:`` or ``eval_dataset:``; LLaMA-Factory reads one that is named twice once."""
         seen = self._training if split == "train" else Seen()
+        self._kto_tags = set()
         for name in dict.fromkeys(names(self._report.values.get(key))):
             self._dataset(name, split, seen)
+        self._report.add(one_tag(self._report, key, self._kto_tags))
 
     def _dataset(self, name: str, split: Literal["train", "eval"], seen: Seen) -> None:
         report, where = self._report, f"dataset {name}"
@@ -94,6 +97,7 @@ class _Check:
             summary.add(chunk)
             report.samples += chunk.samples
             self.rows += chunk.rows
+            self._kto_tags |= chunk.kto_tags
         conclude(report, summary, self._tokens, self._arguments, where)
 
     def _row_check(self, attributes: Any) -> RowCheck:

@@ -27,6 +27,10 @@ def why_dropped(raw: Mapping[str, Any], attributes: Any, stage: str) -> str:
     """
     if stage == "kto" and not attributes.kto_tag:
         return 'kto needs a column that says which answers are good: add "kto_tag" to "columns" of its entry'
+    if stage == "kto" and not isinstance(raw.get(attributes.kto_tag), bool):
+        found = raw.get(attributes.kto_tag)
+        holds = "nothing" if found is None else repr(found)
+        return f"column {attributes.kto_tag!r} must hold true or false, holds {holds}"
     if attributes.formatting != "alpaca":
         return _why_messages(raw.get(attributes.messages), attributes)
     if stage == "rm" and not attributes.ranking:

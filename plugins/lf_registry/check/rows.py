@@ -106,6 +106,8 @@ class RowCheck:
         for code, excerpt in found.items():
             problems.add(code, number, excerpt)
         self._look(problems, number, row, messages)
+        if self._stage == "kto":
+            self._tag(chunk, number, row, raw)
         wrong = next(((i, m) for i, m in enumerate(messages, 1) if not isinstance(m["content"], str)), None)
         encoded = None
         if wrong is not None:
@@ -123,6 +125,15 @@ class RowCheck:
         """The passage that a row asks about; empty for none."""
         text = raw.get(self._attributes.query) if self._attributes.formatting == "alpaca" else None
         return text if isinstance(text, str) and len(text) >= _PASSAGE else ""
+
+    def _tag(self, chunk: Chunk, number: int, row: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
+        """Whether the answer is a good one, as LLaMA-Factory's processor tells: the place for a good one is filled."""
+        good = bool(row["_response"][0]["content"])
+        chunk.kto_tags.add(good)
+        if not good and raw.get(self._attributes.kto_tag) is True:
+            chunk.problems.add(
+                "empty-answer", number, "marked as good, and trained on as a bad one because it is empty"
+            )
 
     def _look(self, problems: Tally, number: int, row: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:
         """Messages that say nothing, or that nobody finished."""

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..paths import roots
-from ..recipes import Recipe, check_names
+from ..recipe_names import wrong_names
+from ..recipes import Recipe
 from . import (
     rules_data,
     rules_deepspeed,
+    rules_deprecated,
     rules_distribution,
     rules_folders,
     rules_hardware,
+    rules_held_out,
     rules_hub,
     rules_method,
     rules_model,
     rules_no_effect,
     rules_output,
     rules_quantization,
+    rules_reading,
     rules_stage,
     rules_steps,
     rules_task,
@@ -36,31 +37,10 @@ Rule = Callable[[dict[str, Any], Recipe], Iterator[Finding]]
 
 def names(values: dict[str, Any], recipe: Recipe) -> Iterator[Finding]:
     """The template, the datasets and the DeepSpeed file that the recipe names."""
-    try:
-        check_names(recipe)
-    except UserError as problems:
-        for problem in problems.problems:
-            said = problem.removeprefix(f"{recipe.path}: ")
-            key, separator, message = said.partition(": ")
-            if key == "template" and not isinstance(values.get(key), str):
-                continue  # a wrong type has been reported
-            if not separator or key not in ("template", "dataset", "deepspeed"):
-                key, message = ("dataset" if "template" not in said.split(":")[0] else "template"), said
-            yield error(recipe, "not-found", key, message, _what_to_do(key, message))
-
-
-def _what_to_do(key: str, message: str) -> str:
-    if "still empty" in message:
-        return "fill the file with examples, or: lf-registry convert SOURCE --name NAME"
-    if "so no dataset is known" in message:
-        here = Path("dataset_info.json").is_file()
-        return "write `dataset_dir: .`" if here else "set `dataset_dir:` to the folder that holds dataset_info.json"
-    if key == "deepspeed":
-        known = next(
-            (file for root in roots() for file in sorted((root.path / "recipes" / "deepspeed").glob("*.json"))), None
-        )
-        return f"name a file that exists, for example {known}" if known else "name a file that exists"
-    return f"lf-registry list {key}s"
+    for wrong in wrong_names(recipe):
+        if wrong.key == "template" and not isinstance(values.get("template"), str):
+            continue  # a wrong type has been reported
+        yield error(recipe, "not-found", wrong.key, wrong.message, wrong.fix)
 
 
 #: Every rule, in the order in which a person would read a recipe.
@@ -75,10 +55,13 @@ RULES: tuple[Rule, ...] = (
     *rules_folders.RULES,
     *rules_model.RULES,
     *rules_data.RULES,
+    *rules_held_out.RULES,
+    *rules_reading.RULES,
     *rules_quantization.RULES,
     *rules_deepspeed.RULES,
     *rules_output.RULES,
     *rules_steps.RULES,
+    *rules_deprecated.RULES,
     *rules_hub.RULES,
     *rules_hardware.RULES,
 )

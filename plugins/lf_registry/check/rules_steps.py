@@ -25,14 +25,6 @@ def length_of_run(values: Values, recipe: Recipe) -> Iterator[Finding]:
             f"`max_steps: {values['max_steps']}` decides alone how long the run is",
             "remove one of the two",
         )
-    if "warmup_steps" in values and get(values, "warmup_ratio") is not None:
-        yield warning(
-            recipe,
-            "no-effect",
-            "warmup_steps",
-            "`warmup_ratio:` replaces it",
-            "remove one of the two (`warmup_steps: 0.1` means a tenth of all steps as well)",
-        )
     whole = steps(values)
     known = "" if (number(values, "max_steps") or -1) > 0 else " (on one GPU; fewer on several)"
     for key, strategy, what in (

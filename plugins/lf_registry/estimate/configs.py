@@ -8,7 +8,8 @@ from typing import Any
 
 from ..errors import UserError
 from ..network import stay_offline_without_network
-from .shapes import Shape, read_shape
+from .read_shape import read_shape
+from .shapes import Shape
 
 #: Only the keys that matter, one file a model: ``<organization>--<name>.json``.
 BUNDLED = Path(__file__).with_name("configs")

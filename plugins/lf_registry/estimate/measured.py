@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import UserError
 from ..recipes import Recipe
-from .activations import precision_of
 from .memory import GIB, estimate_memory
+from .precision import precision_of
+from .read_shape import read_shape
 from .setup import read_setup
-from .shapes import read_shape
 
 #: How far an estimate may be off.
 TOLERANCE = 0.10
@@ -56,6 +56,8 @@ def compare(path: Path) -> list[Comparison]:
     try:
         runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
         assert isinstance(runs, list)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file", hint=f"python benchmarks/memory.py --out {path}") from None
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise UserError(
             f"{path}: is not what benchmarks/memory.py writes ({type(error).__name__}: {error})",

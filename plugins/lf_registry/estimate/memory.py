@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .activations import Activations, Precision, activations, evaluation_bytes
+from .activations import Activations, activations, evaluation_bytes
+from .precision import Precision
 from .setup import Setup
 from .shapes import Shape
 from .states import States, model_states

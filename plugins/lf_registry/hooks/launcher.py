@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import UserError
-from ..recipes import Recipe, check_names, read_recipe
+from ..recipe_names import WrongName, check_names
+from ..recipes import Recipe, read_recipe
 from ..resume.launch import Subprocess
 from ..watch import seconds_between_samples
 
@@ -22,6 +23,8 @@ def apply(module: ModuleType) -> None:
         if sys.argv[1:2] == ["train"]:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # "save": until the training listens it must not kill
             prepare(sys.argv[2:], module)
+        elif sys.argv[1:2] and _is_recipe(sys.argv[2:]):
+            read_recipe(sys.argv[2])  # for its errors: a name that does not exist, YAML that is none
         original()
 
     module.launch = launch
@@ -32,12 +35,12 @@ def prepare(arguments: list[str], module: ModuleType) -> None:
     """Check the recipe's names, then set what DeepSpeed needs; what the user has set wins.
 
     Raises:
-        UserError: an unknown template or dataset, or a space where the launcher would break its command.
+        UserError: an unknown key, template or dataset, or a space where the launcher would break its command.
     """
     seconds_between_samples()  # for its error, which each of several processes would print again
     recipe = read_recipe(arguments[0], arguments[1:]) if _is_recipe(arguments) else None
     if recipe is not None:
-        check_names(recipe)
+        check_names(recipe, _unknown_keys(recipe))
     if _uses_deepspeed(recipe, arguments) and not _flag("USE_RAY") and not _flag("USE_KT"):
         os.environ.setdefault("FORCE_TORCHRUN", "1")
     if _will_use_torchrun():
@@ -46,6 +49,19 @@ def prepare(arguments: list[str], module: ModuleType) -> None:
 
 def _is_recipe(arguments: list[str]) -> bool:
     return bool(arguments) and Path(arguments[0]).suffix in (".yaml", ".yml")
+
+
+def _unknown_keys(recipe: Recipe) -> list[WrongName]:
+    """The keys for which LLaMA-Factory's parser would stop, half a minute later and in a page of traceback."""
+    if _flag("USE_MCA"):
+        return []  # it adds the keys of another package
+    from ..check.keys import check_keys
+
+    return [
+        WrongName(finding.where.rpartition(": ")[2], finding.message, finding.fix)
+        for finding in check_keys(recipe)
+        if finding.severity == "error" and finding.code in ("unknown-key", "old-key")
+    ]
 
 
 def _uses_deepspeed(recipe: Recipe | None, arguments: list[str]) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 from unittest.mock import patch
 
 from ..errors import UserError
+from ..files import is_dir
+from ..made_by import command_that_makes
 from ..peft_methods.live import adalora_schedule, keep_prompt_encoder, make_config
 from ..peft_methods.rules import conflicts, prediction
 from ..peft_methods.settings import SHAPES, Problem, Settings, read_settings
@@ -167,7 +169,10 @@ def _last_adapter(model_args: Any) -> Any:
 
     if not model_args.adapter_name_or_path:
         return None
-    return PeftConfig.from_pretrained(model_args.adapter_name_or_path[-1], **_where(model_args))
+    name = model_args.adapter_name_or_path[-1]
+    if not is_dir(name) and (made_by := command_that_makes(name)):  # or it would be looked for on the Hub
+        raise UserError(f"adapter_name_or_path: {name}: there is no such folder", hint=f"{made_by}   # makes it")
+    return PeftConfig.from_pretrained(name, **_where(model_args))
 
 
 def _where(model_args: Any) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any
 
 from llamafactory.data import formatter as lf_formatter
@@ -23,8 +22,9 @@ from ..errors import UserError
 from ..jinja import chat_template
 from ..modelfile import modelfile
 from ..safe_text import clean, control_tokens
-from ..template_spec import TemplateSpec
 from ..templates import RegisteredTemplate
+from .own_format import own_format
+from .space_in_front import behind_text, puts_a_space_in_front
 from .templates import register
 
 
@@ -109,21 +109,6 @@ class RegistryTemplate(Template):
         return modelfile(self.chat_format(), eos=tokenizer.eos_token)
 
 
-@lru_cache(maxsize=8)
-def puts_a_space_in_front(tokenizer: Any) -> bool:
-    """Whether a tokenizer begins every text with a space of its own, as SentencePiece does for Llama 2 and SOLAR.
-
-    An answer that is tokenized apart from its prompt then begins with one space more than in the whole conversation.
-    """
-    return behind_text(tokenizer, "a") != tokenizer.encode("a", add_special_tokens=False)
-
-
-def behind_text(tokenizer: Any, text: str) -> list[int]:
-    """The ids of a text that follows another; a newline stands for it, which never merges with what comes next."""
-    anchor = tokenizer.encode("\n", add_special_tokens=False)
-    return tokenizer.encode("\n" + text, add_special_tokens=False)[len(anchor) :]
-
-
 def _format_of(template: Template, default_system: str) -> ChatFormat:
     function = template.format_function
     return chat_format(
@@ -148,7 +133,7 @@ def build(template: RegisteredTemplate, builtin: Mapping[str, Template]) -> Regi
         UserError: when the extended template builds its prompt in a way that no chat template can repeat.
     """
     if template.own_format is not None:
-        source = _own(template.own_format)
+        source = own_format(template.own_format)
     else:
         assert template.builtin is not None
         source = builtin[template.builtin]
@@ -174,33 +159,6 @@ def build(template: RegisteredTemplate, builtin: Mapping[str, Template]) -> Regi
         for text in (part.head, part.tail)
     ]
     return RegistryTemplate(**values, control=control_tokens(texts))
-
-
-def _own(spec: TemplateSpec) -> Template:
-    """The stock template of a format of its own."""
-    from llamafactory.data.mm_plugin import get_mm_plugin
-
-    string = lf_formatter.StringFormatter
-    assistant = spec.slots("assistant")
-    return Template(
-        format_user=string(slots=spec.slots("user")),
-        format_assistant=string(slots=assistant),
-        format_system=string(slots=spec.slots("system")),
-        format_function=lf_formatter.FunctionFormatter(slots=assistant, tool_format="default"),
-        format_observation=string(slots=spec.slots("user")),
-        format_tools=lf_formatter.ToolFormatter(tool_format="default"),
-        format_prefix=lf_formatter.EmptyFormatter(slots=spec.slots("prefix")),
-        default_system=spec.persona,
-        stop_words=list(spec.stop_words),
-        thought_words=("<think>\n", "\n</think>\n\n"),
-        tool_call_words=("<tool_call>", "</tool_call>"),
-        efficient_eos=False,
-        replace_eos=spec.replace_eos,
-        replace_jinja_template=True,
-        enable_thinking=True,
-        preserve_thinking=False,
-        mm_plugin=get_mm_plugin(name="base"),
-    )
 
 
 def _cannot_extend(template: Template) -> str | None:

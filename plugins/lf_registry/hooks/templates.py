@@ -48,7 +48,8 @@ def _explain_unknown_names(module: ModuleType) -> None:
         name = data_args.template
         if name is not None and name not in module.TEMPLATES:
             raise UserError(
-                f"template: {name!r} does not exist; {did_you_mean(name, module.TEMPLATES, kind='templates')}"
+                f"template: {name!r} does not exist; {did_you_mean(name, module.TEMPLATES, kind='templates')}",
+                hint="lf-registry list templates",
             )
         return original(tokenizer, data_args)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import is_dir, is_file
+from ..made_by import command_that_makes
 from .adapter import PREFIX, WEIGHTS, read_adapter
 from .adapter_config import FILE as CONFIG
 from .checkpoint import read_json
@@ -34,7 +35,11 @@ def export_adapter(checkpoint: Path, out: Path | None) -> list[str]:
         UserError: no partitions, no adapter config, an adapter that is there already, or partitions that do not fit.
     """
     if not is_dir(checkpoint):
-        raise UserError(f"{checkpoint}: there is no such folder", hint="name a checkpoint-N folder")
+        there = sorted(str(path) for path in checkpoint.parent.glob("checkpoint-*"))
+        hint = f"name a checkpoint-N folder{': ' + ' or '.join(there[:5]) if there else ''}"
+        if not there and (made_by := command_that_makes(checkpoint)):
+            hint = f"{made_by}   # writes checkpoints; then name one of them"
+        raise UserError(f"{checkpoint}: there is no such folder", hint=hint)
     config = next((place / CONFIG for place in (checkpoint, checkpoint.parent) if is_file(place / CONFIG)), None)
     if config is None:
         raise UserError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import UserError, WrongUsage
 from ..files import is_dir, is_file
+from ..made_by import command_that_makes
 from ..recipes import Recipe, names, read_recipe
 from .adapter_config import FILE
 from .checkpoint import read_json
@@ -184,8 +185,10 @@ def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir
     if is_file(name) or not _HUB_ID.match(name) or name.startswith("."):
         how = "is a file, no folder" if is_file(name) else "is neither a folder here nor a Hub id"
         option = "--base" if what == "base model" else "the adapter's folder"
+        made_by = None if is_file(name) else command_that_makes(name)
         raise UserError(
-            f"{what} {name!r} {how} (paths start at the current folder){_siblings(name)}", hint=f"correct {option}"
+            f"{what} {name!r} {how} (paths start at the current folder){'' if made_by else _siblings(name)}",
+            hint=f"{made_by}   # makes it" if made_by else f"correct {option}",
         )
     from ..network import stay_offline_without_network
 
@@ -200,8 +203,9 @@ def local_folder(name: str, *, what: str, revision: str | None = None, cache_dir
         why = str(error).strip().splitlines()[0]
         if offline:
             why = "it is not in the cache, and the Hub does not answer"
-        why += _siblings(name)
+        made_by = command_that_makes(name)
         raise UserError(
-            f"{what} {name!r}: there is no such folder here, and as a Hub id it cannot be loaded: {why}",
-            hint=f"hf download {name}, or name a folder",
+            f"{what} {name!r}: there is no such folder here, and as a Hub id it cannot be loaded: {why}"
+            + ("" if made_by else _siblings(name)),
+            hint=f"{made_by}   # makes it" if made_by else f"hf download {name}, or name a folder",
         ) from None

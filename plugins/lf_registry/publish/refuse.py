@@ -12,6 +12,7 @@ from ..check.checkpoint_adapter import CONFIG as ADAPTER_CONFIG
 from ..check.checkpoint_adapter import WEIGHTS as ADAPTER_WEIGHTS
 from ..check.checkpoint_weights import INDEX, SINGLE
 from ..errors import UserError
+from ..made_by import command_that_makes
 from ..recipes import Recipe
 
 _VALUE_HEADS = ("value_head.safetensors", "value_head.bin")
@@ -53,9 +54,11 @@ def _refuse_no_folder(folder: Path) -> None:
         return
     if not folder.exists():
         near = sorted(str(path) for path in _folders(folder.parent) if has_weights(path))[:5]
+        made_by = command_that_makes(folder)
         _stop(
             f"{folder}: there is no such folder (paths start at the current folder)",
-            f"name the folder that was trained or merged{': ' + ' or '.join(near) if near else ''}",
+            (f"{made_by}   # makes it; or " if made_by else "")
+            + f"name the folder that was trained or merged{': ' + ' or '.join(near) if near else ''}",
         )
     parent = folder.parent
     hint = f"name the folder: {parent}" if has_weights(parent) else "name the folder that holds weights and config"

@@ -35,11 +35,11 @@ def stats(name: str, *, root: Path | None, tokenizer: str | None, as_json: bool,
 
 
 def _counter(tokenizer: str) -> Callable[[str], int]:
-    from transformers import AutoTokenizer
-
     from ..network import stay_offline_without_network
 
-    stay_offline_without_network()
+    stay_offline_without_network()  # before the import of huggingface_hub, which Transformers brings
+    from transformers import AutoTokenizer
+
     try:
         loaded = AutoTokenizer.from_pretrained(tokenizer)
     except (OSError, ValueError) as error:

@@ -11,6 +11,8 @@ from .draw import draw_all
 def main(arguments: list[str]) -> int:
     """Draw, and print what was found. Exit code 2: wrong usage."""
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
+        if len(arguments) == 1 and not arguments[0].startswith("-"):
+            print(f"error: {arguments[0]}: there is no such folder (paths start at the current one)", file=sys.stderr)
         print("usage: python -m lf_registry.watch OUTPUT_DIR (a training's folder)", file=sys.stderr)
         return 2
     print("\n".join(draw_all(Path(arguments[0]))))
