@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import peft_models
+import peft_runs
 from conftest import ROOT
 
 METHODS = {
@@ -29,22 +30,6 @@ ENCODED = {
 }
 SHORT = {"max_steps": 8, "save_steps": 4, "lr_scheduler_type": "constant"}
 ADALORA = {"method": "adalora", "init_r": 4, "target_r": 2, "tinit": 2, "tfinal": 2}
-
-
-def run(jobs: list[list[str]], folder: Path) -> list:
-    """The jobs' results, in one process of stock LLaMA-Factory."""
-    (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
-    path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).parent / "peft_runs.py"), str(folder / "jobs.json")],
-        env=os.environ | {"PYTHONPATH": path},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "RESULT" in done.stdout, done.stderr[-4000:]
-    return json.loads(done.stdout.rpartition("RESULT")[2])
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +68,7 @@ def runs(tmp_path_factory):
         jobs[f"predict {name}"] = ["train", peft_models.recipe(folder, f"predict_{name}", dataset=None, **settings)]
     if find_spec("jieba") is not None:
         jobs["predict together"] = ["train", str(folder / "predict_prefix_tuning.yaml"), "per_device_eval_batch_size=4"]
-    return folder, dict(zip(jobs, run(list(jobs.values()), folder), strict=True))
+    return folder, dict(zip(jobs, peft_runs.results(list(jobs.values()), folder), strict=True))
 
 
 @pytest.mark.parametrize("name", METHODS)
