@@ -1,4 +1,4 @@
-"""The recipes for extractive QA and prices, for real: learn eight rows by heart, then answer them word for word.
+"""The recipes for extractive QA and prices, for real: learn six rows by heart, then answer them word for word.
 
 A wrong mask, a wrong boundary in front of the answer or a stop token that is not learned cannot pass that.
 """
@@ -17,15 +17,16 @@ from safetensors.torch import load_file
 
 import peft_runs
 from conftest import ROOT
+from lf_registry.compare.metrics import METRICS
 from lf_registry.tiny.model import build_model
 
-ROWS = 8
-#: Enough for a model of this size to know eight answers by heart; on a CPU there is no bf16 mixed precision.
+ROWS = 6
+#: Enough for a model of this size to know six answers by heart; on a CPU there is no bf16 mixed precision.
 LEARN = (
     f"max_samples={ROWS}",
     f"per_device_train_batch_size={ROWS}",
     "gradient_accumulation_steps=1",
-    "num_train_epochs=32",
+    "num_train_epochs=20",
     "learning_rate=5e-3",
     "max_grad_norm=1",
     "lora_rank=32",
@@ -87,11 +88,11 @@ def jobs_of(name: str, base: Path, folder: Path, *changes: str) -> list[list[str
     return [train, evaluate]
 
 
-#: Recipe -> what it needs besides to learn eight rows. The 4-bit one is slow on a CPU: make soak.
+#: Recipe -> what it needs besides to learn six rows. The 4-bit one is slow on a CPU: make soak.
 EXTRACTIVE = {
     "inha_qa_lora": ["lora_target=all", "per_device_eval_batch_size=8"],
-    "inha_qa_prefix": ["num_train_epochs=140", "learning_rate=5e-2"],
-    "inha_qa_qlora": ["per_device_eval_batch_size=8"],
+    "inha_qa_prefix": ["num_train_epochs=50", "learning_rate=1e-1"],
+    "inha_qa_qlora": ["num_train_epochs=32", "per_device_eval_batch_size=8"],
 }
 WITHOUT_HUB = ["push_to_hub=false", "hub_model_id=null", "hub_private_repo=null"]
 PRICE = [*WITHOUT_HUB, "max_new_tokens=16", "per_device_eval_batch_size=8"]
@@ -115,11 +116,21 @@ def answers_of(name: str, runs: tuple[Path, dict[str, list[str]]]) -> list[dict[
     return [json.loads(line) for line in lines]
 
 
+def measured(metric: str, answers: list[dict[str, str]], references: list[str]) -> float:
+    """The metric of ``lf-registry compare``, over all predictions."""
+    score = METRICS[metric].prepare(references)
+    return sum(score(answer["predict"], text) for answer, text in zip(answers, references, strict=True)) / len(answers)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_extractive_answers_are_learned_word_for_word(name, runs):
     answers = answers_of(name, runs)
     rows = json.loads((ROOT / "datasets" / "inha_qa.json").read_text(encoding="utf-8"))[:ROWS]
-    assert [answer["predict"].strip() for answer in answers] == [row["answer"] for row in rows]
+    # The space in front of the answer is the model's own: it is learned, and the prompt ends before it.
+    assert [answer["predict"] for answer in answers] == [f" {row['answer']}" for row in rows]
+    references = [row["answer"] for row in rows]
+    assert measured("exact_match", answers, references) == measured("f1", answers, references) == 1
+    assert measured("exact_match", answers, references[::-1]) < 1
     for answer, row in zip(answers, rows, strict=True):
         text = f"### 질문: {row['question']}\n\n### 맥락: {row['context']}\n\n### 답변:"
         assert answer["prompt"].removeprefix("<|begin_of_text|>") == text
@@ -131,6 +142,9 @@ def test_prices_are_learned_to_the_cent_in_four_bits(runs):
     rows = json.loads((ROOT / "datasets" / "price.json").read_text(encoding="utf-8"))[:ROWS]
     assert [answer["predict"] for answer in answers] == [row["price"] for row in rows]
     assert [answer["label"] for answer in answers] == [row["price"] for row in rows], "in the order of the prompts"
+    references = [row["price"] for row in rows]
+    assert measured("mae", answers, references) == measured("rmsle", answers, references) == 0
+    assert measured("within_20", answers, references) == 1 > measured("within_20", answers, references[::-1])
     assert all(answer["prompt"].endswith("\n\nPrice is $") for answer in answers)
 
 
