@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import peft_runs
 from conftest import ROOT
 from lf_registry.compare.metrics import METRICS
-from lf_registry.tiny.model import build_model
+from lf_registry.tiny.model import build_model, load
 
 ROWS = 6
 #: Enough for a model of this size to know six answers by heart; on a CPU there is no bf16 mixed precision.
@@ -146,6 +146,25 @@ def test_prices_are_learned_to_the_cent_in_four_bits(runs):
     assert measured("mae", answers, references) == measured("rmsle", answers, references) == 0
     assert measured("within_20", answers, references) == 1 > measured("within_20", answers, references[::-1])
     assert all(answer["prompt"].endswith("\n\nPrice is $") for answer in answers)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "price_qlora"])
+def test_the_loss_is_on_the_answer_and_its_end_alone(name, base, runs):
+    """The model is nearly sure of every token of an answer and of the EOS behind it, and has not learned the prompts."""
+    from peft import PeftModel
+
+    model, tokenizer = load(base)
+    trained = PeftModel.from_pretrained(model, runs[0] / f"{name}_adapter").eval()
+    prompts, learned = [], []
+    for answer in answers_of(name, runs):
+        prompt, text = (tokenizer(answer[key], add_special_tokens=False)["input_ids"] for key in ("prompt", "predict"))
+        ids = torch.tensor([[*prompt, *text, tokenizer.eos_token_id]])
+        with torch.no_grad():
+            logits = trained(input_ids=ids).logits[0, :-1]
+        losses = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+        prompts.append(losses[: len(prompt) - 1].mean())
+        learned.append(losses[len(prompt) - 1 :].max())
+    assert max(learned) < 1 and min(prompts) > 5, (learned, prompts)
 
 
 def test_every_recipe_says_how_it_is_evaluated():
