@@ -150,7 +150,7 @@ def test_prices_are_learned_to_the_cent_in_four_bits(runs):
 
 @pytest.mark.parametrize("name", [*NAMES, "price_qlora"])
 def test_the_loss_is_on_the_answer_and_its_end_alone(name, base, runs):
-    """The model is nearly sure of every token of an answer and of the EOS behind it, and has not learned the prompts."""
+    """The model is nearly sure of every token of an answer and of its EOS, and has not learned the prompts."""
     from peft import PeftModel
 
     model, tokenizer = load(base)
