@@ -7,10 +7,29 @@ through LLaMA-Factory's ``ChatModel``. Prints one line of JSON after ``RESULT``:
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from peft_models import ANSWERS
+
+
+def results(jobs: list[list[str]], folder: Path, **environment: str) -> list[Any]:
+    """What each job said, from one process of its own; ``folder`` takes the list of jobs."""
+    (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
+    path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder / "jobs.json")],
+        env=os.environ | {"PYTHONPATH": path} | environment,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "RESULT" in done.stdout, done.stderr[-4000:]
+    return json.loads(done.stdout.rpartition("RESULT")[2])
 
 
 def chat(base: str, adapter: str) -> list[str]:
@@ -38,5 +57,4 @@ def run(job: list[str]) -> Any:
 if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as stream:  # noqa: PTH123
         jobs = json.load(stream)
-    results = [run(job) for job in jobs]
-    print("RESULT" + json.dumps(results, ensure_ascii=False))
+    print("RESULT" + json.dumps([run(job) for job in jobs], ensure_ascii=False))

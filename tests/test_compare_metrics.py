@@ -84,12 +84,48 @@ def test_chrf_is_the_librarys():
         ("-3 달러", -3),
         ("2024-11-02", 2024),
         ("모르겠습니다", None),
+        # In words, wholly or in part.
+        ("백만 원", 1_000_000),
+        ("만 원", 10_000),
+        ("천만 원", 10_000_000),
+        ("만원입니다.", 10_000),
+        ("단돈 천 원이면 됩니다", 1000),
+        ("백 원짜리 동전", 100),
+        ("만 5천 원", 15_000),
+        ("만오천 원", 15_000),
+        ("만 이천 원", 12_000),
+        ("1억 천만 원", 110_000_000),
+        ("12만 천 원", 121_000),
+        ("삼만 오천 원", 35_000),
+        ("이천오백만 원", 25_000_000),
+        ("십오만 원대", 150_000),
+        ("십오 만 원", 150_000),
+        ("천이백삼십오 원", 1235),
+        ("오만 원권 한 장", 50_000),
+        ("총 비용은 백만 달러쯤이다", 1_000_000),
+        ("이 백만 원을 드립니다", 1_000_000),
+        ("만 6세 이용가, 만 2천 원", 12_000),
+        ("천 원단으로 만든 3만 원짜리 가방", 30_000),
+        # No price, or none that anybody could name.
+        ("수십만 원", None),
+        ("몇 만 원", None),
+        ("몇천 원", None),
+        ("하나만 원합니다", None),
+        ("천만에요", None),
+        ("백 엔진", None),
     ],
 )
 def test_prices_are_read_as_people_write_them(text, value):
     from lf_registry.compare.amounts import amount
 
     assert amount(text) == value
+
+
+def test_a_long_answer_is_read_once():
+    """A search that tries every way to read the same words would not come to an end."""
+    from lf_registry.compare.amounts import amount
+
+    assert [amount(text * 20_000) for text in ("백 ", "1 ", "만 ", "십오", " ")] == [None, 1, None, None, None]
 
 
 def test_prices():

@@ -15,6 +15,8 @@ import yaml
 
 from lf_registry.check.rules import check_recipe
 from lf_registry.errors import UserError
+from lf_registry.peft_methods.fit import misfits
+from lf_registry.peft_methods.live import make_config
 from lf_registry.peft_methods.refused import NOT_HERE, NOT_UNDER_ZERO3, OWN_TARGETS
 from lf_registry.peft_methods.schema import methods
 from lf_registry.peft_methods.settings import problems, read_settings
@@ -71,6 +73,13 @@ def test_reading_the_methods_imports_neither_peft_nor_torch():
         ({"method": "ia3", "target_modules": 3}, "peft.target_modules", "is a whole number"),
         ({"method": "vera", "vera_dropout": 5}, "peft.vera_dropout", "is 5; it is the share"),
         ({"method": "lora", "lora_dropout": 1.0}, "peft.lora_dropout", "is 1.0; it is the share"),
+        ({**PREFIX, "num_transformer_submodules": 2}, "peft.num_transformer_submodules", "is one transformer"),
+        ({"method": "adaption_prompt", "adapter_len": 4}, "peft.adapter_layers", "needs it"),
+        ({"method": "adalora", "init_r": 8, "target_r": 16}, "peft.init_r", "from init_r (8) down to target_r (16)"),
+        ({"method": "adalora", "target_r": 16}, "peft.init_r", "from init_r (12) down to target_r (16)"),
+        ({"method": "adalora", "init_r": 8}, "peft.init_r", "from init_r (8) down to target_r (8)"),
+        ({"method": "adalora", "r": 4}, "peft.r", "does not read this one"),
+        ({"method": "adalora", "deltaT": 0}, "peft.deltaT", "is 0, which means nothing"),
     ],
 )
 def test_a_mistake_in_the_key_is_named(value, key, said):
@@ -168,6 +177,93 @@ def test_a_learning_rate_is_judged_by_the_method(peft, rate, told, tmp_path):
     path.write_text(yaml.safe_dump({"do_train": True, "learning_rate": rate, "peft": peft}), encoding="utf-8")
     found = [item.message for item in check_recipe(read_recipe(path)) if item.code == "learning-rate"]
     assert len(found) == (told is not None) and all(f"what `{told}` is trained with" in text for text in found), found
+
+
+SMALL = {"vocab_size": 50, "intermediate_size": 64, "num_hidden_layers": 3, "hidden_size": 48, "head_dim": 8}
+SMALL |= {"model_type": "llama", "num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64}
+#: The names, and the learned positions, of GPT-2.
+GPT2 = {"model_type": "gpt2", "vocab_size": 50, "n_layer": 3, "n_embd": 48, "n_head": 6, "n_positions": 64}
+FOUR = {"num_virtual_tokens": 4}
+#: Method, model, parameters -> the parameters that do not fit it.
+SIZES = [
+    ("prefix_tuning", SMALL, {"num_layers": 3, "token_dim": 48, "num_attention_heads": 6}, []),
+    ("prefix_tuning", SMALL, {"token_dim": 16, "num_attention_heads": 2}, []),  # of the cache
+    ("prefix_tuning", SMALL, {"num_layers": 2}, ["num_layers"]),
+    ("prefix_tuning", SMALL, {"num_layers": 4}, ["num_layers"]),
+    ("prefix_tuning", SMALL, {"token_dim": 24}, ["token_dim"]),
+    ("prefix_tuning", GPT2, {"num_layers": 2, "num_attention_heads": 4}, ["num_layers", "num_attention_heads"]),
+    ("prefix_tuning", GPT2, {"token_dim": 47}, ["token_dim"]),
+    ("prefix_tuning", GPT2, {"num_virtual_tokens": 64}, ["num_virtual_tokens"]),
+    ("prompt_tuning", SMALL, {"num_layers": 9, "num_attention_heads": 9}, []),
+    ("prompt_tuning", SMALL, {"token_dim": 24}, ["token_dim"]),
+    ("prompt_tuning", {"text_config": SMALL}, {"token_dim": 24}, ["token_dim"]),
+    ("prompt_tuning", {}, {"token_dim": 24, "num_virtual_tokens": 10**6}, []),
+    ("p_tuning", GPT2, {"token_dim": 24}, ["token_dim"]),
+    ("p_tuning", SMALL, {"num_virtual_tokens": 63}, []),
+    ("p_tuning", SMALL, {"num_virtual_tokens": 64}, ["num_virtual_tokens"]),
+    ("adaption_prompt", SMALL, {"adapter_len": 4, "adapter_layers": 3}, []),
+    ("adaption_prompt", SMALL, {"adapter_len": 4, "adapter_layers": 4}, ["adapter_layers"]),
+]
+#: PEFT says nothing: it trains a layer that does not exist, reads `head_dim` instead, and puts the text where the model
+#: has never seen any.
+SILENT = [SIZES[3], SIZES[4], SIZES[14]]
+
+
+def settings_of(method: str, values: dict):
+    return read_settings({"method": method, **({} if method == "adaption_prompt" else FOUR), **values})
+
+
+@pytest.mark.parametrize(("method", "config", "values", "wrong"), SIZES)
+def test_sizes_that_do_not_fit_the_model(method, config, values, wrong):
+    found = list(misfits(settings_of(method, values), config))
+    assert [problem.key for problem in found] == [f"peft.{key}" for key in wrong], found
+    assert all(problem.message and problem.fix for problem in found)
+
+
+@pytest.mark.parametrize("case", [case for case in SIZES if "model_type" in case[1]])
+def test_peft_fails_on_sizes_that_do_not_fit_and_on_no_others(case):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    method, config, values, wrong = case
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+    ids = torch.ones(1, 6, dtype=torch.long)
+
+    def step() -> None:
+        built = get_peft_model(model, make_config(settings_of(method, values), LoraConfig(), "unused"))
+        built(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids).loss.backward()
+
+    if wrong and case not in SILENT:
+        with pytest.raises((IndexError, RuntimeError, ValueError)):
+            step()
+    else:
+        step()
+
+
+def test_a_stretched_context_is_not_held_against_the_virtual_tokens(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(SMALL), encoding="utf-8")
+    changes = {"model_name_or_path": str(tmp_path), "peft": {**PROMPT, "num_virtual_tokens": 64}}
+    assert "fill the model's whole context (64 tokens)" in findings(tmp_path, changes)[0].message
+    assert findings(tmp_path, changes | {"rope_scaling": "linear"}) == []
+
+
+@pytest.mark.parametrize("at_hand", [True, False], ids=["a folder", "a model on the Hub"])
+def test_a_training_whose_prompt_does_not_fit_the_model_does_not_start(at_hand, tmp_path):
+    from llamafactory.hparams import get_train_args
+    from llamafactory.model import adapter
+    from transformers import AutoConfig
+
+    model = tmp_path / "m"
+    model.mkdir()
+    values = {"model_name_or_path": str(model), "stage": "sft", "do_train": True, "dataset": "a", "template": "llama3"}
+    values |= {"output_dir": str(tmp_path / "o"), "use_cpu": True, "peft": {**PROMPT, "token_dim": 24}}
+    if at_hand:
+        (model / "config.json").write_text(json.dumps(SMALL), encoding="utf-8")
+    with pytest.raises(UserError, match=r"peft\.token_dim: the model has 48 numbers per token, not 24; remove it"):
+        model_args, _, _, finetuning_args, _ = get_train_args(values)
+        assert not at_hand
+        adapter._setup_lora_tuning(AutoConfig.for_model(**SMALL), None, model_args, finetuning_args, True, False)
 
 
 def test_keys_of_lora_that_nobody_reads(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import peft_models
+import peft_runs
 from conftest import ROOT
 
 METHODS = {
@@ -29,22 +30,6 @@ ENCODED = {
 }
 SHORT = {"max_steps": 8, "save_steps": 4, "lr_scheduler_type": "constant"}
 ADALORA = {"method": "adalora", "init_r": 4, "target_r": 2, "tinit": 2, "tfinal": 2}
-
-
-def run(jobs: list[list[str]], folder: Path) -> list:
-    """The jobs' results, in one process of stock LLaMA-Factory."""
-    (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
-    path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).parent / "peft_runs.py"), str(folder / "jobs.json")],
-        env=os.environ | {"PYTHONPATH": path},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "RESULT" in done.stdout, done.stderr[-4000:]
-    return json.loads(done.stdout.rpartition("RESULT")[2])
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +68,7 @@ def runs(tmp_path_factory):
         jobs[f"predict {name}"] = ["train", peft_models.recipe(folder, f"predict_{name}", dataset=None, **settings)]
     if find_spec("jieba") is not None:
         jobs["predict together"] = ["train", str(folder / "predict_prefix_tuning.yaml"), "per_device_eval_batch_size=4"]
-    return folder, dict(zip(jobs, run(list(jobs.values()), folder), strict=True))
+    return folder, dict(zip(jobs, peft_runs.results(list(jobs.values()), folder), strict=True))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -205,11 +190,18 @@ def test_a_prefix_is_trained_and_saved_under_zero3(runs):
     rate, values = ENCODED["prefix_tuning"]
     settings = {"learning_rate": rate, "per_device_train_batch_size": 4, "peft": {"method": "prefix_tuning", **values}}
     path = peft_models.recipe(folder, "zero3", max_steps=2, use_cpu=False, **settings)
-    environment = os.environ | {"NPROC_PER_NODE": "2"}
-    command = [str(Path(sys.executable).parent / "llamafactory-cli"), "train", path]
-    command.append("deepspeed=recipes/deepspeed/ds_z3.json")
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
+    # What `llamafactory-cli train` starts for two processes, without the seconds that it needs itself (test_zero3.py).
+    launcher = find_spec("llamafactory").submodule_search_locations[0] + "/launcher.py"
+    torchrun = [str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc_per_node", "2", launcher]
+    command = [*torchrun, path, "deepspeed=recipes/deepspeed/ds_z3.json"]
+    training = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        _, said = training.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        training.terminate()  # torchrun ends its two processes, which would wait for each other for ever
+        training.communicate()
+        raise
+    assert training.returncode == 0, said[-4000:]
     saved = load_file(folder / "zero3" / "adapter_model.safetensors")["prompt_embeddings"]
     assert saved.shape == (4, 2 * 2 * 96) and torch.isfinite(saved).all() and saved.abs().max() > 0
     shutil.rmtree(folder / "zero3")

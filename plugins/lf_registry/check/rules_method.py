@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..peft_methods.fit import PREFIX_ONLY, size
 from ..peft_methods.rules import conflicts, unused_keys
+from ..peft_methods.settings import Settings, read_settings
 from ..peft_methods.settings import problems as mistakes
-from ..peft_methods.settings import read_settings
 from ..recipes import Recipe
-from .facts import error, get, is_on, method, number, quantized_already, stage, warning, zero_stage
+from .facts import error, get, is_on, method, model_config, number, quantized_already, stage, warning, zero_stage
 from .report import Finding
 from .schema import PEFT_KEY, keys
 
@@ -120,8 +121,32 @@ def peft(values: Values, recipe: Recipe) -> Iterator[Finding]:
         for key in unused_keys(settings, values):
             what = f"`peft:` with {settings.method.name} does not read it"
             yield warning(recipe, "no-effect", key, what, "remove it, or write PEFT's own parameter into `peft:`")
+        if settings.method.prompt:
+            yield from _virtual_tokens(settings, values, recipe)
     for problem in found:
         yield error(recipe, "peft", problem.key, problem.message, problem.fix)
+
+
+def _virtual_tokens(settings: Settings, values: Values, recipe: Recipe) -> Iterator[Finding]:
+    """How many there are beside the text, which LLaMA-Factory cuts without counting them."""
+    name, tokens, longest = settings.method.name, settings.values["num_virtual_tokens"], number(values, "cutoff_len")
+    context = None if get(values, "rope_scaling") else size(model_config(values), "context")
+    if name != "prefix_tuning":
+        for key in PREFIX_ONLY:
+            if settings.values.get(key) is not None:
+                what = f"{name} is put in front of the first layer and does not read it"
+                yield warning(recipe, "no-effect", f"peft.{key}", what, "remove it")
+    if longest is None or longest < 1 or (context is not None and tokens >= context):
+        return
+    if tokens >= longest:
+        what = f"{tokens} virtual tokens stand before at most {longest} tokens of text: every row is mostly prompt"
+        yield warning(recipe, "virtual-tokens", "peft.num_virtual_tokens", what, "start with `num_virtual_tokens: 32`")
+    if context is not None and "cutoff_len" in values and longest <= context < longest + tokens:
+        what = (
+            f"{tokens} virtual tokens and {longest} tokens of text are more than the {context} tokens that the model "
+        )
+        what += "was made for (max_position_embeddings)"
+        yield warning(recipe, "cutoff", "cutoff_len", what, f"set `cutoff_len: {context - tokens}`")
 
 
 RULES = (methods, optimizers, peft)

@@ -15,6 +15,7 @@ from unittest.mock import patch
 from ..errors import UserError
 from ..files import is_dir
 from ..made_by import command_that_makes
+from ..peft_methods.fit import misfits
 from ..peft_methods.live import adalora_schedule, keep_prompt_encoder, make_config
 from ..peft_methods.rules import conflicts, prediction
 from ..peft_methods.settings import SHAPES, Problem, Settings, read_settings
@@ -69,8 +70,7 @@ def _check_arguments(module: ModuleType) -> None:
             found += conflicts(read_settings(finetuning_args.peft), get, _zero_stage())
         elif (config := _last_adapter(model_args) if training_args.predict_with_generate else None) is not None:
             found += prediction(config.peft_type.value.lower(), get) if config.is_prompt_learning else ()
-        if found:
-            raise UserError([f"{problem.key}: {problem.message}; {problem.fix}" for problem in found])
+        _refuse(found)
         _check_checkpoint(model_args, training_args, finetuning_args)
         return parsed
 
@@ -88,6 +88,11 @@ def _check_arguments(module: ModuleType) -> None:
         return parsed
 
     module.get_train_args, module.get_infer_args = checked_train_args, checked_infer_args
+
+
+def _refuse(found: list[Problem]) -> None:
+    if found:
+        raise UserError([f"{problem.key}: {problem.message}; {problem.fix}" for problem in found])
 
 
 def _check_checkpoint(model_args: Any, training_args: Any, finetuning_args: Any) -> None:
@@ -133,6 +138,8 @@ def _build_adapter(module: ModuleType) -> None:
         if settings is None:
             return original(config, model, model_args, finetuning_args, is_trainable, cast)
         _check_resumed(settings, last, is_trainable and not finetuning_args.create_new_adapter)
+        if is_trainable:  # a model on the Hub was not at hand when the arguments were checked
+            _refuse([*misfits(settings, config.to_dict())])
 
         def with_method(model: Any, lora: Any) -> Any:
             from peft import get_peft_model

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..check.facts import model_config
+from .fit import misfits
 from .refused import LONGER_LOGITS, NOT_UNDER_DEEPSPEED, NOT_UNDER_ZERO3, OWN_TARGETS
 from .settings import Problem, Settings
 
@@ -60,6 +62,8 @@ def conflicts(settings: Settings, get: Lookup, zero_stage: int) -> Iterator[Prob
         what = f"PEFT has no {name} for quantized weights"
         yield Problem("quantization_bit", what, "remove it, or use lora, ia3, vera or prefix_tuning")
     if get("do_train"):
+        config = model_config({"model_name_or_path": get("model_name_or_path")})
+        yield from misfits(settings, config, longer=bool(get("rope_scaling")))
         yield from _training(settings, get, zero_stage)
 
 

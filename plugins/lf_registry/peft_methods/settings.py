@@ -110,12 +110,39 @@ def problems(value: Any) -> list[Problem]:
         if not isinstance(text, str) or not text.strip():
             what = "`prompt_tuning_init: TEXT` starts from the embeddings of a text, and there is none"
             found.append(Problem("peft.prompt_tuning_init_text", what, "add `prompt_tuning_init_text: ...`"))
+    return found + _together(method, value)
+
+
+def _together(method: Method, value: dict[str, Any]) -> list[Problem]:
+    """Parameters that are right one by one, and on which PEFT fails in the middle of a training, or reads another."""
+    found = []
+    if method.prompt and value.get("num_transformer_submodules") not in (None, 1):
+        what = "a causal language model is one transformer; with more, PEFT fails at the first step"
+        found.append(Problem("peft.num_transformer_submodules", what, "remove it"))
+    if method.name == "adaption_prompt":
+        for key, example in (("adapter_len", 10), ("adapter_layers", 8)):
+            if value.get(key) is None:
+                what = "adaption_prompt needs it, and PEFT has no number of its own"
+                found.append(Problem(f"peft.{key}", what, f"add `{key}: {example}`"))
+    if method.name == "adalora":
+        first, last = (
+            method.fields[key].default if value.get(key) is None else value[key] for key in ("init_r", "target_r")
+        )
+        if type(first) is int and type(last) is int and last >= first >= 1:
+            what = f"AdaLoRA takes ranks away, from init_r ({first}) down to target_r ({last}); there are none to take "
+            what += "away, and PEFT fails when it begins to"
+            found.append(
+                Problem("peft.init_r", what, f"write `init_r: {last * 3 // 2 + last % 2}`, or a smaller target_r")
+            )
+        if value.get("r") is not None:
+            what = "AdaLoRA has two ranks, init_r and target_r, and does not read this one"
+            found.append(Problem("peft.r", what, "write `target_r:`, and a larger `init_r:`"))
     return found
 
 
 _AT_LEAST_ONE = frozenset(
     {"encoder_hidden_size", "encoder_num_layers", "init_r", "num_virtual_tokens", "r", "target_r", "total_step"}
-)
+) | {"adapter_layers", "adapter_len", "deltaT", "num_attention_heads", "num_layers", "token_dim"}
 #: Parameters that decide how many numbers are trained: a checkpoint fits only the same ones.
 SHAPES = frozenset(
     {"block_size", "encoder_hidden_size", "encoder_num_layers", "init_r", "num_vectors", "num_virtual_tokens"}
