@@ -144,6 +144,7 @@ def test_during_the_grace_time_the_pod_can_be_kept(desk: Desk, volume: Path):
         (["--volume-size", "much"], {}, 2, "write a size such as 200GB"),
         ([], {"GPUS": "1", "RUNPOD_GPU_COUNT": "2"}, 1, "2 GPUs by contract and 1 in fact"),
         ([], {"SMI_FAILS": "1"}, 1, "start the pod anew"),
+        ([], {"DRIVER": "570.124.06", "CUDA": "12.8"}, 1, "takes driver 580 or newer: torch would see no GPU"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_runs(gpus: Desk, quick: Desk, words, environment, code, said):
