@@ -102,6 +102,33 @@ def test_the_only_copy_is_never_lost(desk: Desk):
     assert done.returncode == 0 and desk.verbs() == ["lf-registry publish", "runpodctl pod"]
 
 
+def test_a_training_that_saved_nothing_does_not_keep_a_pod_without_a_volume(desk: Desk, hub):
+    words = ("recipe.yaml", "--publish", "tester/try", "--stop", *QUICK)
+    online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "NO_PROXY": "127.0.0.1"}
+    failed = desk.job(*words, **POD, TRAIN="fail", **online)
+    assert failed.returncode == 1 and pod_calls(desk) == [STOP], failed.stdout + failed.stderr
+    assert (
+        f"the log is uploaded, because its disk goes with the pod: {hub.endpoint}/tester/try-job-log" in failed.stdout
+    )
+    assert "copy the log until then" not in failed.stdout
+    repo = hub.repo("tester/try-job-log")
+    assert repo.private and b"CUDA out of memory" in repo.read("job.log", "main")
+    offline = desk.job(*words, **POD, TRAIN="fail", HF_TOKEN="x")
+    assert "the log could not be uploaded: HF_HUB_OFFLINE is set" in offline.stdout
+    assert "copy the log until then" in offline.stdout and pod_calls(desk) == [STOP, STOP]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_job_that_is_interrupted_before_it_begins_is_to_be_run_again(desk: Desk, tmp_path: Path, number):
+    """The interpreter that job.sh asks whether all is installed sends the signal, as a terminal or a pod would."""
+    slow = tmp_path / "python"
+    slow.write_text(f"#!/bin/sh\nkill -{number:d} $PPID\nexit 1\n")
+    slow.chmod(0o755)
+    done = desk.job("recipe.yaml", "--publish", "me/try", "--stop", **POD, HF_TOKEN="x", PYTHON=str(slow))
+    assert done.returncode == 75 and "run the same command again" in done.stdout, done.stdout + done.stderr
+    assert done.stderr == "" and desk.calls == []
+
+
 def test_an_interrupted_job_and_a_second_job_keep_the_pod(desk: Desk, volume: Path):
     words = ("recipe.yaml", "--volume", str(volume), "--stop", *QUICK)
     with subprocess.Popen(

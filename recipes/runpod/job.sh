@@ -93,18 +93,27 @@ echo "$$" >"$run/pid"
 export LF_REGISTRY_JOB_RUN=$run
 
 python=$(find_python)
+installed=yes
+if [ -z "$refused" ]; then "$python" -c 'import lf_registry, typer' 2>/dev/null || installed=; fi
 if [ -n "$refused" ]; then
     code=2
-elif ! "$python" -c 'import lf_registry, typer' 2>/dev/null; then
+elif [ -n "$interrupted" ]; then
+    code=143 # as if Python had been told before it listens
+elif [ -z "$installed" ]; then
     printf 'error: %s\n  next: %s\n' "lf-registry is not installed for $python, so nothing was started" \
         "$python -m pip install $checkout   (or name another interpreter: PYTHON=...)" >&2
     code=1
 else
     "$python" -m lf_registry.job "$@" &
     child=$!
+    if [ -n "$interrupted" ]; then kill -TERM "$child" 2>/dev/null || true; fi # between this line and the one above
     wait_for_child
 fi
 log=$(cat "$run/log" 2>/dev/null || true)
+if [ -n "$interrupted" ] && [ "$code" -eq 143 ]; then
+    code=75
+    say "interrupted: run the same command again, it goes on where it stopped"
+fi
 
 finish() {
     if [ ! -e "$run/lose-container" ] && [ ! -e "$run/lose-volume" ]; then rm -rf -- "$run"; fi
@@ -131,7 +140,7 @@ for other in "$jobs"/*/; do
 done
 lost=$(cat "$jobs"/*/lose-container 2>/dev/null || true)
 if [ -n "$lost" ]; then
-    say "NOT STOPPED, AND IT GOES ON COSTING: $lost. It is the only copy: publishing it did not end well."
+    say "NOT STOPPED, AND IT GOES ON COSTING: $lost. It is the only copy, and it is not published."
     say "next: copy it away or publish it (lf-registry publish FOLDER REPO_ID), then $by_hand"
     if [ "$code" -eq 0 ]; then code=1; fi
     finish "$code"

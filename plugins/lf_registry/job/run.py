@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..resume.lock import lock
+from ..secret_text import hide_in_text
 from .cost import duration
 from .log import Log
 from .look_around import look_around
-from .notes import LOSE_CONTAINER, LOSE_VOLUME, SAFE, Notes
+from .notes import LOG_LOST, LOSE_CONTAINER, LOSE_VOLUME, SAFE, Notes
 from .places import Volume, find_volume, surround
 from .plan import Plan, make_plan, working_folder
 from .process import Stopper
@@ -48,7 +49,7 @@ def run_job(request: Request, environment: Mapping[str, str]) -> int:
     notes = Notes(environment, plan.output)
     notes.set("log", str(log.path.absolute()))
     if environment.get("RUNPOD_POD_ID") and not volume.holds(log.path):
-        notes.set("log-lost", "the log is on the container disk")
+        notes.set(LOG_LOST, "the log is on the container disk")
     if volume.network and not loses:
         notes.set(SAFE, f"on the network volume {volume.path}")
     stopper = Stopper()
@@ -65,9 +66,11 @@ def run_job(request: Request, environment: Mapping[str, str]) -> int:
             if failed.code == 75 and stopper.asked:
                 notes.set("stopped", "asked")
             _say_end(log, plan, request, state, [f"{failed.stage} is not done", f"next: {failed.next}"])
+            _keep_log(log, request, notes, stopper)
             return failed.code
         except UserError as error:
             log.say(f"error: {error}")
+            _keep_log(log, request, notes, stopper)
             return error.exit_code
     if not job.worked:
         notes.set("idle", "every stage was done before")
@@ -104,6 +107,26 @@ def refuse_loss(request: Request, plan: Plan, volume: Volume, environment: Mappi
             + ("" if outside else " (--network-volume says that it is one)"),
         )
     return loses
+
+
+def _keep_log(log: Log, request: Request, notes: Notes, stopper: Stopper) -> None:
+    """Upload the log of a failure when the pod is about to stop and its disk, the log with it, to go.
+
+    Without a volume, a job that stops its pod publishes (``refuse_loss``): a token and a name are there.
+    """
+    stays = stopper.asked or notes.has(LOSE_CONTAINER)
+    if stays or request.publish is None or not (request.stop or request.terminate) or not notes.has(LOG_LOST):
+        return
+    from ..publish.job_log import keep_log
+
+    try:
+        where = keep_log(log.path, request.publish)
+    except Exception as error:  # whatever it is: the pod is to be stopped, and job.sh says that the log is lost
+        lines = str(error.problems[0] if isinstance(error, UserError) else error).splitlines() or [repr(error)]
+        log.say(f"warning: the log could not be uploaded: {hide_in_text(lines[0])}")
+        return
+    notes.clear(LOG_LOST)
+    log.say(f"the log is uploaded, because its disk goes with the pod: {where} (private)")
 
 
 def _words(request: Request) -> list[str]:
