@@ -136,7 +136,8 @@ class Job:
             raise Failed(name, RESUME_ME, "run the same command again: it goes on where it stopped")
         if code:
             self.log.say(f"failed with exit code {code} after {spent}", name)
-            if name == "train" and not (result_of(self.plan.output) or newest_step(self.plan.output)):
+            folders = [self.plan.output, *([self.plan.merged] if self.plan.merged else [])]
+            if name == "train" and not (any(map(result_of, folders)) or newest_step(self.plan.output)):
                 self.notes.clear(LOSE_CONTAINER)  # nothing was saved, so a stop of the pod loses nothing
                 self.notes.clear(LOSE_VOLUME)
             self._explain(name, code)
