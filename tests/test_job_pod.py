@@ -57,6 +57,7 @@ def test_on_a_volume_everything_that_must_survive_does_and_the_pod_stops(gpus: D
         (["--terminate", "--publish", "me/try"], {}, [DELETE], "verified"),
         (["--terminate", "--publish", "me/try"], {"FAIL": "publish"}, [STOP], "stopped instead of terminated"),
         (["--stop", "--terminate"], {}, [STOP], "do not go together"),
+        (["--stop", "output_dir="], {}, [STOP], "output_dir: is missing"),
         (["--stop", "--grace", "soon"], {}, None, "write seconds, minutes or hours"),
         (["--stop"], {"PYTHON": "/bin/false"}, [STOP], "lf-registry is not installed for /bin/false"),
         (["--stop"], {"FAKE_RUNPODCTL": "old"}, [STOP, "runpodctl stop pod pod123"], "asked for"),
@@ -74,6 +75,9 @@ def test_the_pod_stops_after_the_end_however_the_job_ended(desk: Desk, volume, w
     assert pod_calls(desk) == calls, done.stdout + done.stderr
     assert said in done.stdout + done.stderr
     assert bool(done.returncode) == ("verified" not in said and "asked for" not in said)
+    if "is missing" in said:  # before there is a log of its own: nobody sees the terminal of a pod that has stopped
+        kept = (volume / "job.sh.log").read_text()
+        assert "job: job.sh recipe.yaml output_dir= --stop" in kept and said in kept and "stop of pod pod123" in kept
 
 
 def test_a_pod_that_cannot_be_stopped_is_said_loudly(desk: Desk, volume: Path):

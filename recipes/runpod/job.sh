@@ -158,7 +158,7 @@ if [ "$code" -ne 0 ] || [ -e "$run/idle" ]; then
     why="the job failed"
     if [ "$code" -eq 0 ]; then why="there was nothing left to do"; fi
     keep=$(dirname -- "${log:-$run/log}")/KEEP
-    say "$why: the pod is to $action in $wait_seconds s; to keep it: Ctrl-C, or touch $keep"
+    say "$why: the pod is to $action in $wait_seconds s; to keep it: Ctrl-C, or touch $(printf %q "$keep")"
     if [ -e "$run/log-lost" ]; then say "copy the log until then, it goes with the container disk: $log"; fi
     left=$wait_seconds
     while [ "$left" -gt 0 ] && [ -z "$interrupted" ] && [ ! -e "$keep" ]; do
