@@ -59,6 +59,12 @@ def test_on_a_volume_everything_that_must_survive_does_and_the_pod_stops(gpus: D
         (["--stop", "--terminate"], {}, [STOP], "do not go together"),
         (["--stop", "output_dir="], {}, [STOP], "output_dir: is missing"),
         (["--stop", "--grace", "soon"], {}, None, "write seconds, minutes or hours"),
+        (
+            ["--stop", "--publish", "me/try"],
+            {"LF_REGISTRY_JOBS": "/proc/none"},
+            [STOP],
+            "asked for",
+        ),  # as on a disk that is full
         (["--stop"], {"PYTHON": "/bin/false"}, [STOP], "lf-registry is not installed for /bin/false"),
         (["--stop"], {"FAKE_RUNPODCTL": "old"}, [STOP, "runpodctl stop pod pod123"], "asked for"),
     ],
@@ -78,6 +84,13 @@ def test_the_pod_stops_after_the_end_however_the_job_ended(desk: Desk, volume, w
     if "is missing" in said:  # before there is a log of its own: nobody sees the terminal of a pod that has stopped
         kept = (volume / "job.sh.log").read_text()
         assert "job: job.sh recipe.yaml output_dir= --stop" in kept and said in kept and "stop of pod pod123" in kept
+
+
+def test_without_any_place_for_its_notes_a_job_does_not_begin_and_the_pod_stops(desk: Desk):
+    tools = Path(desk.environment["PATH"].split(":")[0])
+    (tools / "mktemp").symlink_to("/bin/false")
+    done = desk.job("recipe.yaml", "--stop", *QUICK, **POD)
+    assert done.returncode == 1 and desk.calls == [STOP] and "so nothing was started" in done.stderr
 
 
 def test_a_pod_that_cannot_be_stopped_is_said_loudly(desk: Desk, volume: Path):

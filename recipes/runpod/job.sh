@@ -12,7 +12,7 @@
 # attempts to stop the pod.
 set -euo pipefail
 
-checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
+checkout=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 jobs=${LF_REGISTRY_JOBS:-/tmp/lf-registry-jobs-$(id -u)}
 log=
 
@@ -81,21 +81,32 @@ wait_for_child() { # sets $code; `wait` returns early when a signal comes
     child=
 }
 
-mkdir -p "$jobs"
 for old in "$jobs"/*/; do # notes of jobs that ended and left nothing behind
     if [ -d "$old" ] && [ ! -e "$old/lose-container" ] && [ ! -e "$old/lose-volume" ] &&
         ! kill -0 "$(cat "$old/pid" 2>/dev/null || echo x)" 2>/dev/null; then
         rm -rf -- "$old"
     fi
 done
-run=$(mktemp -d "$jobs/XXXXXX")
-echo "$$" >"$run/pid"
+run=
+for place in "$jobs" "/dev/shm/lf-registry-jobs-$(id -u)"; do # a full disk must not keep the pod running
+    if mkdir -p "$place" && run=$(mktemp -d "$place/XXXXXX") && echo "$$" >"$run/pid"; then break; fi
+    if [ -n "$run" ]; then rm -rf -- "$run"; fi
+    run=
+done 2>/dev/null
+if [ -z "$run" ]; then
+    printf 'error: %s\n  next: make room, and run the same command again\n' \
+        "nothing can be written into $jobs nor into /dev/shm, so nothing was started" >&2
+    refused=disk
+    run=$jobs/none
+fi
 export LF_REGISTRY_JOB_RUN=$run
 
 python=$(find_python)
 installed=yes
 if [ -z "$refused" ]; then "$python" -c 'import lf_registry, typer' 2>/dev/null || installed=; fi
-if [ -n "$refused" ]; then
+if [ "$refused" = disk ]; then
+    code=1
+elif [ -n "$refused" ]; then
     code=2
 elif [ -n "$interrupted" ]; then
     code=143 # as if Python had been told before it listens
@@ -117,6 +128,7 @@ fi
 
 finish() {
     if [ ! -e "$run/lose-container" ] && [ ! -e "$run/lose-volume" ]; then rm -rf -- "$run"; fi
+    if [ "${run%/*}" != "$jobs" ]; then rmdir -- "${run%/*}" 2>/dev/null || true; fi
     exit "$1"
 }
 
