@@ -91,6 +91,7 @@ run=
 for place in "$jobs" "/dev/shm/lf-registry-jobs-$(id -u)"; do # a full disk must not keep the pod running
     if mkdir -p "$place" && run=$(mktemp -d "$place/XXXXXX") && echo "$$" >"$run/pid"; then break; fi
     if [ -n "$run" ]; then rm -rf -- "$run"; fi
+    rmdir -- "$place" || true
     run=
 done 2>/dev/null
 if [ -z "$run" ]; then
