@@ -12,8 +12,9 @@ import pytest
 
 from conftest import ROOT
 from lf_registry import cgroup, cli
+from lf_registry.cuda import too_old, torch_cuda
 from lf_registry.doctor.disks import GIB, Place, check_places, check_pod, check_shm, look, places
-from lf_registry.doctor.gpus import gpus, torch_cuda
+from lf_registry.doctor.gpus import gpus
 from lf_registry.doctor.page import Section, findings
 from lf_registry.doctor.plugin import plugin, start_child
 from lf_registry.doctor.registry import registry
@@ -143,7 +144,10 @@ A100 = {"used": 0}
     [
         ({}, {"gpus": [A100, A100]}, []),
         ({}, {"gpus": [A100], "cuda": 13010}, []),
-        ({}, {"gpus": [A100], "cuda": 12080}, ["error driver-too-old"]),
+        ({}, {"gpus": [A100], "cuda": 12080, "driver": "570.124.06"}, ["error driver-too-old"]),
+        ({}, {"gpus": [A100], "cuda": 13000, "driver": "570.124.06"}, ["warning driver-compatibility"]),
+        ({}, {"gpus": [A100], "cuda": None, "driver": "570.124.06"}, ["error driver-too-old"]),
+        ({}, {"gpus": [A100], "cuda": None}, []),
         ({}, {"gpus": [A100 | {"capability": [7, 5]}]}, ["warning no-bf16"]),
         ({}, {"gpus": [A100 | {"capability": [7, 0]}]}, ["error gpu-too-old", "warning no-bf16"]),
         ({}, {"gpus": [A100, {"used": 30 * GIB}]}, ["warning gpu-in-use"]),
@@ -162,6 +166,33 @@ def test_gpus(machine, environment, facts, expected):
     section, _ = machine(environment, **facts)
     assert codes(section) == expected
     assert all(found.fix for found in section.findings)
+
+
+@pytest.mark.parametrize(
+    ("driver", "built", "oldest"),
+    [
+        ("580.65.06", "13.0", None),
+        ("595.10", "13.2", None),  # any minor version
+        ("575.57.08", "13.0", 580),
+        ("525.60.13", "12.8", None),
+        ("515.105.01", "12.6", 525),
+        ("580.95.05", "14.0", None),  # nothing is known of it
+        ("unknown", "13.0", None),
+    ],
+)
+def test_how_old_a_driver_may_be(driver, built, oldest):
+    assert too_old(driver, built) == oldest
+
+
+def test_what_to_do_about_a_driver_that_is_too_old(machine, monkeypatch):
+    section, _ = machine({}, gpus=[A100], cuda=12080, driver="570.124.06")
+    (found,) = section.findings
+    assert (
+        "the driver is 570.124.06 and runs CUDA up to 12.8" in found.message and "driver 580 or newer" in found.message
+    )
+    assert "--min-cuda-version 13.0" in found.fix and "torch 2.11.0's build for CUDA 12.x" in found.fix
+    monkeypatch.setattr("lf_registry.doctor.gpus.torch_cuda", lambda: "12.6")
+    assert codes(machine({}, gpus=[A100], cuda=12020, driver="535.54.03")[0]) == [], "minor versions do not matter"
 
 
 def test_what_the_page_says_of_gpus(machine):
@@ -316,6 +347,10 @@ def test_what_llamafactory_knows_in_a_child():
     section = plugin(full, {"PATH": HERE}, Path("/x/autoload.py"))
     assert codes(section) == ["error templates-missing"] and "kanana_qa" in section.findings[0].message
     assert ("torch in it", "2 GPUs, bf16 yes") in section.facts
+    blind = full | {"cuda": [False, 0], "no_cuda": "Error 804: forward compatibility was attempted"}
+    section = plugin(blind, {"PATH": HERE}, Path("/x/autoload.py"), gpus=2)
+    assert "error torch-without-gpu" in codes(section) and "Error 804" in section.findings[0].message
+    assert "error torch-without-gpu" not in codes(plugin(blind, {"PATH": HERE}, Path("/x/autoload.py")))
 
 
 def test_broken_files_of_the_registry(project, monkeypatch):

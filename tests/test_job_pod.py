@@ -57,7 +57,14 @@ def test_on_a_volume_everything_that_must_survive_does_and_the_pod_stops(gpus: D
         (["--terminate", "--publish", "me/try"], {}, [DELETE], "verified"),
         (["--terminate", "--publish", "me/try"], {"FAIL": "publish"}, [STOP], "stopped instead of terminated"),
         (["--stop", "--terminate"], {}, [STOP], "do not go together"),
+        (["--stop", "output_dir="], {}, [STOP], "output_dir: is missing"),
         (["--stop", "--grace", "soon"], {}, None, "write seconds, minutes or hours"),
+        (
+            ["--stop", "--publish", "me/try"],
+            {"LF_REGISTRY_JOBS": "/proc/none"},
+            [STOP],
+            "asked for",
+        ),  # as on a disk that is full
         (["--stop"], {"PYTHON": "/bin/false"}, [STOP], "lf-registry is not installed for /bin/false"),
         (["--stop"], {"FAKE_RUNPODCTL": "old"}, [STOP, "runpodctl stop pod pod123"], "asked for"),
     ],
@@ -74,6 +81,16 @@ def test_the_pod_stops_after_the_end_however_the_job_ended(desk: Desk, volume, w
     assert pod_calls(desk) == calls, done.stdout + done.stderr
     assert said in done.stdout + done.stderr
     assert bool(done.returncode) == ("verified" not in said and "asked for" not in said)
+    if "is missing" in said:  # before there is a log of its own: nobody sees the terminal of a pod that has stopped
+        kept = (volume / "job.sh.log").read_text()
+        assert "job: job.sh recipe.yaml output_dir= --stop" in kept and said in kept and "stop of pod pod123" in kept
+
+
+def test_without_any_place_for_its_notes_a_job_does_not_begin_and_the_pod_stops(desk: Desk):
+    tools = Path(desk.environment["PATH"].split(":")[0])
+    (tools / "mktemp").symlink_to("/bin/false")
+    done = desk.job("recipe.yaml", "--stop", *QUICK, **POD)
+    assert done.returncode == 1 and desk.calls == [STOP] and "so nothing was started" in done.stderr
 
 
 def test_a_pod_that_cannot_be_stopped_is_said_loudly(desk: Desk, volume: Path):
@@ -100,6 +117,33 @@ def test_the_only_copy_is_never_lost(desk: Desk):
     assert "NOT STOPPED" in again.stdout and desk.verbs() == ["lf-registry publish"]
     done = desk.job(*words, **POD, HF_TOKEN="x")
     assert done.returncode == 0 and desk.verbs() == ["lf-registry publish", "runpodctl pod"]
+
+
+def test_a_training_that_saved_nothing_does_not_keep_a_pod_without_a_volume(desk: Desk, hub):
+    words = ("recipe.yaml", "--publish", "tester/try", "--stop", *QUICK)
+    online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "NO_PROXY": "127.0.0.1"}
+    failed = desk.job(*words, **POD, TRAIN="fail", **online)
+    assert failed.returncode == 1 and pod_calls(desk) == [STOP], failed.stdout + failed.stderr
+    assert (
+        f"the log is uploaded, because its disk goes with the pod: {hub.endpoint}/tester/try-job-log" in failed.stdout
+    )
+    assert "copy the log until then" not in failed.stdout
+    repo = hub.repo("tester/try-job-log")
+    assert repo.private and b"CUDA out of memory" in repo.read("job.log", "main")
+    offline = desk.job(*words, **POD, TRAIN="fail", HF_TOKEN="x")
+    assert "the log could not be uploaded: HF_HUB_OFFLINE is set" in offline.stdout
+    assert "copy the log until then" in offline.stdout and pod_calls(desk) == [STOP, STOP]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_job_that_is_interrupted_before_it_begins_is_to_be_run_again(desk: Desk, tmp_path: Path, number):
+    """The interpreter that job.sh asks whether all is installed sends the signal, as a terminal or a pod would."""
+    slow = tmp_path / "python"
+    slow.write_text(f"#!/bin/sh\nkill -{number:d} $PPID\nexit 1\n")
+    slow.chmod(0o755)
+    done = desk.job("recipe.yaml", "--publish", "me/try", "--stop", **POD, HF_TOKEN="x", PYTHON=str(slow))
+    assert done.returncode == 75 and "run the same command again" in done.stdout, done.stdout + done.stderr
+    assert done.stderr == "" and desk.calls == []
 
 
 def test_an_interrupted_job_and_a_second_job_keep_the_pod(desk: Desk, volume: Path):
@@ -144,6 +188,7 @@ def test_during_the_grace_time_the_pod_can_be_kept(desk: Desk, volume: Path):
         (["--volume-size", "much"], {}, 2, "write a size such as 200GB"),
         ([], {"GPUS": "1", "RUNPOD_GPU_COUNT": "2"}, 1, "2 GPUs by contract and 1 in fact"),
         ([], {"SMI_FAILS": "1"}, 1, "start the pod anew"),
+        ([], {"DRIVER": "570.124.06", "CUDA": "12.8"}, 1, "takes driver 580 or newer: torch would see no GPU"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_runs(gpus: Desk, quick: Desk, words, environment, code, said):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from lf_registry import cli, interrupt
 
 SCRIPT = """
 import atexit, sys, threading, time
@@ -43,3 +47,34 @@ def test_a_closed_pipe_is_an_error():
         ["bash", "-c", f"set -o pipefail; {command} | true"], capture_output=True, text=True, timeout=120, check=False
     )
     assert ended.returncode != 0
+
+
+LEAVE = "from lf_registry.leave import leave; leave(0)"
+
+
+@pytest.mark.parametrize(
+    ("code", "ignored", "expected"),
+    [
+        ("from lf_registry.cli import main", False, 130),  # among its imports is the one below
+        ("from lf_registry.cli import main", True, 0),  # nohup
+        ("def app(prog_name): raise KeyboardInterrupt\nfrom lf_registry.leave import run; run(app, 'x')", False, 130),
+        (f"import atexit\natexit.register(os.kill, os.getpid(), 2)\n{LEAVE}", False, -2),
+    ],
+    ids=["importing", "ignored", "outside-of-typer", "at-its-end"],
+)
+def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path, code, ignored, expected):
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nos._exit(0)\n")
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import os, sys\nsys.path.insert(0, {str(tmp_path)!r})\n{code}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler),
+        env=os.environ,
+    )
+    assert (ended.returncode, ended.stderr) == (expected, "")
+
+
+def test_who_imports_the_command_keeps_ctrl_c():
+    assert cli.app is not None and signal.getsignal(signal.SIGINT) is not interrupt._end

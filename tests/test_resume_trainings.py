@@ -173,13 +173,24 @@ def test_a_trigger_file_and_a_signal_save_and_sigterm_saves_and_stops(trainer, t
     assert json.loads((out / "trainer_state.json").read_text())["global_step"] == end
 
 
-def test_stop_keeps_the_optimizer_that_save_only_model_leaves_out(trainer, tmp_path):
+#: At step 3, before the save of that step, some seconds of it.
+EVALUATION = ("eval_dataset=ironman", "eval_strategy=steps", "eval_steps=3", "per_device_eval_batch_size=1")
+
+
+def test_stop_leaves_an_evaluation_and_keeps_the_optimizer_that_save_only_model_leaves_out(trainer, tmp_path):
     out = tmp_path / "out"
-    run = trainer.start(out, "max_steps=400", "save_steps=3", "save_only_model=true", "save_total_limit=1")
-    run.wait_for("checkpoint-*/trainer_state.json")
-    run.signal(signal.SIGTERM)
+    few = ("max_steps=400", "save_steps=3", "save_only_model=true", "save_total_limit=1")
+    run = trainer.start(out, *few, *EVALUATION, "max_samples=2000")
+    until = time.monotonic() + 120
+    while "Running Evaluation" not in run.printed:
+        assert time.monotonic() < until, run.printed[-3000:]
+        time.sleep(0.01)
+    os.kill(run.group, signal.SIGTERM)  # one process of the two is enough
     assert run.wait() == [stop.RESUME_ME] * 2, run.printed[-3000:]
+    assert "eval_loss" not in run.printed and "Traceback" not in run.printed
+    assert run.printed.count("stopped at step 3 of 400, because SIGTERM asked for it") == 1
     (newest,) = checkpoints(out)
+    assert saved(out) == [3] and stop.marked(out)["step"] == 3
     assert (newest / "latest").exists() and validate(newest) == []
     alone = trainer.train(out, world=1)
     assert alone.wait() == [1]

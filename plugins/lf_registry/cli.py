@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from . import interrupt  # first: the imports below take a tenth of a second, in which somebody may press Ctrl-C
+
+# isort: split
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -175,3 +178,6 @@ def stats(
 def main() -> None:
     """Run the command; a ``UserError`` becomes one message and its exit code."""
     run(app, "lf-registry")
+
+
+interrupt.over()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
 
 from .errors import UserError
+
+#: What a shell says of a command that Ctrl-C ended (128 and SIGINT), and Typer too.
+_INTERRUPTED = 130
 
 
 def run(app: Callable[..., object], name: str) -> None:
@@ -18,6 +22,8 @@ def run(app: Callable[..., object], name: str) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         leave(error.exit_code)
+    except KeyboardInterrupt:  # before or after the part in which Typer takes it
+        leave(_INTERRUPTED)
     except SystemExit as end:
         if not isinstance(end.code, int | None):
             raise
@@ -30,6 +36,8 @@ def leave(code: int) -> None:
     With torch loaded, Python's own end frees some hundred thousand objects one by one, which costs as much as copying
     a gigabyte. What must happen at the end happens here: threads are waited for, exit handlers run, output is flushed.
     """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in what follows: no traceback of Python's own end
     if "torch" not in sys.modules:
         sys.exit(code)
     for thread in threading.enumerate():

@@ -102,15 +102,21 @@ class Nvml:
         return float(f"{major}.{minor}")
 
     def driver(self) -> tuple[str, tuple[int, int] | None]:
-        """(version of the driver, highest CUDA version it runs as (major, minor))."""
+        """(version of the driver, highest CUDA version it runs as (major, minor) or None); ``unknown`` without one.
+
+        The CUDA version is of the ``libcuda`` that programs find: NVIDIA's compatibility package makes it higher.
+        """
         pynvml = self.library
         try:
             version = pynvml.nvmlSystemGetDriverVersion()
+        except pynvml.NVMLError:
+            version = "unknown"
+        try:
             cuda = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
         except pynvml.NVMLError:
-            return "unknown", None
+            cuda = None
         text = version.decode() if isinstance(version, bytes) else str(version)
-        return text, (cuda // 1000, cuda % 1000 // 10)
+        return text, None if cuda is None else (cuda // 1000, cuda % 1000 // 10)
 
     def without_peer_access(self) -> list[tuple[int, int]]:
         """Pairs of GPUs of which one cannot read the other's memory directly (``nvidia-smi topo -p2p r``)."""

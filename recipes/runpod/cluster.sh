@@ -8,7 +8,7 @@
 # own part of a checkpoint. A run that was interrupted goes on when the same command is started again on every node.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 networks=${LF_REGISTRY_NETWORKS:-/sys/class/net} # only the tests set it
 problems=()
 

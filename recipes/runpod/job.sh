@@ -12,7 +12,7 @@
 # attempts to stop the pod.
 set -euo pipefail
 
-checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
+checkout=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 jobs=${LF_REGISTRY_JOBS:-/tmp/lf-registry-jobs-$(id -u)}
 log=
 
@@ -81,33 +81,55 @@ wait_for_child() { # sets $code; `wait` returns early when a signal comes
     child=
 }
 
-mkdir -p "$jobs"
 for old in "$jobs"/*/; do # notes of jobs that ended and left nothing behind
     if [ -d "$old" ] && [ ! -e "$old/lose-container" ] && [ ! -e "$old/lose-volume" ] &&
         ! kill -0 "$(cat "$old/pid" 2>/dev/null || echo x)" 2>/dev/null; then
         rm -rf -- "$old"
     fi
 done
-run=$(mktemp -d "$jobs/XXXXXX")
-echo "$$" >"$run/pid"
+run=
+for place in "$jobs" "/dev/shm/lf-registry-jobs-$(id -u)"; do # a full disk must not keep the pod running
+    if mkdir -p "$place" && run=$(mktemp -d "$place/XXXXXX") && echo "$$" >"$run/pid"; then break; fi
+    if [ -n "$run" ]; then rm -rf -- "$run"; fi
+    rmdir -- "$place" || true
+    run=
+done 2>/dev/null
+if [ -z "$run" ]; then
+    printf 'error: %s\n  next: make room, and run the same command again\n' \
+        "nothing can be written into $jobs nor into /dev/shm, so nothing was started" >&2
+    refused=disk
+    run=$jobs/none
+fi
 export LF_REGISTRY_JOB_RUN=$run
 
 python=$(find_python)
-if [ -n "$refused" ]; then
+installed=yes
+if [ -z "$refused" ]; then "$python" -c 'import lf_registry, typer' 2>/dev/null || installed=; fi
+if [ "$refused" = disk ]; then
+    code=1
+elif [ -n "$refused" ]; then
     code=2
-elif ! "$python" -c 'import lf_registry, typer' 2>/dev/null; then
+elif [ -n "$interrupted" ]; then
+    code=143 # as if Python had been told before it listens
+elif [ -z "$installed" ]; then
     printf 'error: %s\n  next: %s\n' "lf-registry is not installed for $python, so nothing was started" \
         "$python -m pip install $checkout   (or name another interpreter: PYTHON=...)" >&2
     code=1
 else
     "$python" -m lf_registry.job "$@" &
     child=$!
+    if [ -n "$interrupted" ]; then kill -TERM "$child" 2>/dev/null || true; fi # between this line and the one above
     wait_for_child
 fi
 log=$(cat "$run/log" 2>/dev/null || true)
+if [ -n "$interrupted" ] && [ "$code" -eq 143 ]; then
+    code=75
+    say "interrupted: run the same command again, it goes on where it stopped"
+fi
 
 finish() {
     if [ ! -e "$run/lose-container" ] && [ ! -e "$run/lose-volume" ]; then rm -rf -- "$run"; fi
+    if [ "${run%/*}" != "$jobs" ]; then rmdir -- "${run%/*}" 2>/dev/null || true; fi
     exit "$1"
 }
 
@@ -131,7 +153,7 @@ for other in "$jobs"/*/; do
 done
 lost=$(cat "$jobs"/*/lose-container 2>/dev/null || true)
 if [ -n "$lost" ]; then
-    say "NOT STOPPED, AND IT GOES ON COSTING: $lost. It is the only copy: publishing it did not end well."
+    say "NOT STOPPED, AND IT GOES ON COSTING: $lost. It is the only copy, and it is not published."
     say "next: copy it away or publish it (lf-registry publish FOLDER REPO_ID), then $by_hand"
     if [ "$code" -eq 0 ]; then code=1; fi
     finish "$code"
@@ -149,7 +171,7 @@ if [ "$code" -ne 0 ] || [ -e "$run/idle" ]; then
     why="the job failed"
     if [ "$code" -eq 0 ]; then why="there was nothing left to do"; fi
     keep=$(dirname -- "${log:-$run/log}")/KEEP
-    say "$why: the pod is to $action in $wait_seconds s; to keep it: Ctrl-C, or touch $keep"
+    say "$why: the pod is to $action in $wait_seconds s; to keep it: Ctrl-C, or touch $(printf %q "$keep")"
     if [ -e "$run/log-lost" ]; then say "copy the log until then, it goes with the container disk: $log"; fi
     left=$wait_seconds
     while [ "$left" -gt 0 ] && [ -z "$interrupted" ] && [ ! -e "$keep" ]; do

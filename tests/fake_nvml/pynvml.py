@@ -30,6 +30,8 @@ def nvmlSystemGetDriverVersion():
 
 
 def nvmlSystemGetCudaDriverVersion_v2():
+    if _machine()["cuda"] is None:
+        raise NVMLError("Function Not Found")
     return _machine()["cuda"]
 
 

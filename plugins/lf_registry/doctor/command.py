@@ -24,7 +24,8 @@ def collect(output: Path, *, full: bool = False) -> list[Section]:
     answer = ask_hub(token)
     gpu, count = gpus(environment)
     sections = [versions(), gpu, disks(environment, output, count), registry()]
-    return [*sections, plugin(child(), environment), hub(token, source, answer())]
+    explained = any(found.code in ("driver-too-old", "torch-without-cuda") for found in gpu.findings)
+    return [*sections, plugin(child(), environment, gpus=0 if explained else count), hub(token, source, answer())]
 
 
 def doctor(*, output: Path, as_json: bool, full: bool) -> int:

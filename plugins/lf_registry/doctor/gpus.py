@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import re
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
+from ..cuda import major, too_old, torch_cuda, way_out
 from ..nvml import INSTALL, Nvml, has_nvidia_device
 from .page import Section, on_a_pod
 
@@ -19,19 +18,6 @@ _CUDA_13 = 7.5
 #: A GPU of which more than this share is in use before a run has a second user.
 _BUSY = 0.05
 _GIB = 1024**3
-
-
-def torch_cuda() -> str | None:
-    """The CUDA version that torch was built for, read from its files; None: a CPU build, or no torch."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    match = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)", text, re.MULTILINE)
-    return match[1] if match else None
 
 
 def gpus(environment: Mapping[str, str]) -> tuple[Section, int]:
@@ -92,7 +78,7 @@ def _describe(section: Section, nvml: Nvml, environment: Mapping[str, str]) -> N
         return
     version, cuda = nvml.driver()
     section.say("driver", version + (f", runs CUDA up to {cuda[0]}.{cuda[1]}" if cuda else ""))
-    _compare_cuda(section, cuda)
+    _compare_cuda(section, version, cuda)
     _capabilities(section, nvml)
     for gpu in nvml.gpus:
         used = nvml.memory_used(gpu) or 0
@@ -103,19 +89,31 @@ def _describe(section: Section, nvml: Nvml, environment: Mapping[str, str]) -> N
     _nccl(section, nvml, environment)
 
 
-def _compare_cuda(section: Section, driver: tuple[int, int] | None) -> None:
+def _compare_cuda(section: Section, version: str, cuda: tuple[int, int] | None) -> None:
+    """Compare torch with the driver's ``version`` and the ``cuda`` that it runs.
+
+    An older driver runs torch all the same where NVIDIA's compatibility package is in front of it.
+    """
     built = torch_cuda()
     section.say("torch", f"built for CUDA {built}" if built else "built without CUDA")
     if built is None:
         message = "torch is a CPU build or missing, so no GPU is used"
         section.find("error", "torch-without-cuda", "torch", message, "install it from requirements.lock")
-    elif driver is not None and driver[0] < int(built.split(".", maxsplit=1)[0]):
-        runs = f"{driver[0]}.{driver[1]}"
-        message = f"torch is built for CUDA {built}, and the driver runs CUDA up to {runs}: torch will see no GPU"
-        fix = (
-            f"choose a machine whose driver runs CUDA {built.split('.', maxsplit=1)[0]} (a filter when a pod is rented)"
+        return
+    oldest = too_old(version, built)
+    behind = cuda is not None and cuda[0] < major(built)
+    if behind or (oldest is not None and cuda is None):
+        runs = f" and runs CUDA up to {cuda[0]}.{cuda[1]}" if cuda else ""
+        takes = f", which takes driver {oldest} or newer" if oldest else ""
+        message = f"the driver is {version}{runs}, and torch is built for CUDA {built}{takes}: torch will see no GPU"
+        section.find("error", "driver-too-old", "driver", message, way_out(built, cuda[0] if cuda else 0))
+    elif oldest is not None:
+        message = (
+            f"torch is built for CUDA {built}, which takes driver {oldest} or newer, and the driver is {version}: "
+            "it is run by a compatibility package of this container, which works with data center GPUs only"
         )
-        section.find("error", "driver-too-old", "driver", message, fix)
+        fix = "lf-registry doctor --full says whether torch sees the GPUs; if not: " + way_out(built, 0)
+        section.find("warning", "driver-compatibility", "driver", message, fix)
 
 
 def _capabilities(section: Section, nvml: Nvml) -> None:
@@ -130,7 +128,7 @@ def _capabilities(section: Section, nvml: Nvml) -> None:
         section.find("warning", "no-bf16", f"GPU {without[0]}", message, "train with bf16=false fp16=true")
     built = torch_cuda()
     old = [index for index, value in known.items() if value is not None and value < _CUDA_13]
-    if old and built and int(built.split(".", maxsplit=1)[0]) >= 13:
+    if old and built and major(built) >= 13:
         message = f"compute capability {known[old[0]]}, and torch for CUDA {built} has no code for it"
         section.find("error", "gpu-too-old", f"GPU {old[0]}", message, "use a GPU of compute capability 7.5 or more")
 

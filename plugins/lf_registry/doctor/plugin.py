@@ -24,6 +24,11 @@ from llamafactory.data.template import TEMPLATES
 import torch
 found["templates"] = sorted(TEMPLATES)
 found["cuda"] = [torch.cuda.is_available(), torch.cuda.device_count()]
+if not torch.cuda.is_available():
+    try:
+        torch.cuda.init()
+    except Exception as error:
+        found["no_cuda"] = (str(error).splitlines() or [""])[0]
 found["bf16"] = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 """
 _PRINT = 'print("DOCTOR" + json.dumps(found))'
@@ -54,12 +59,15 @@ def start_child(full: bool) -> Callable[[], dict[str, Any]]:
     return result
 
 
-def plugin(child: Mapping[str, Any], environment: Mapping[str, str], here: Path | None = None) -> Section:
+def plugin(
+    child: Mapping[str, Any], environment: Mapping[str, str], here: Path | None = None, gpus: int = 0
+) -> Section:
     """Judge what a child process found.
 
     Args:
         child: see ``start_child``.
         environment: of this process, which the child inherits.
+        gpus: how many the driver has, as far as nothing is known that keeps torch from using them.
         here: the file of our ``autoload``; this package's when left out.
     """
     section = Section("plugin")
@@ -87,18 +95,24 @@ def plugin(child: Mapping[str, Any], environment: Mapping[str, str], here: Path 
             )
             section.find("warning", "two-plugins", "plugin", message, "uninstall one of them, or unset PYTHONPATH")
     if "templates" in child:
-        _full(section, child)
+        _full(section, child, gpus)
     _command(section, environment)
     _environment(section)
     return section
 
 
-def _full(section: Section, child: Mapping[str, Any]) -> None:
+def _full(section: Section, child: Mapping[str, Any], gpus: int) -> None:
     from ..errors import UserError
     from ..templates import load_templates
 
     available, count = child["cuda"]
     section.say("torch in it", f"{count} GPUs, bf16 {'yes' if child['bf16'] else 'no'}" if available else "no GPU")
+    if gpus and not available:
+        message = f"the driver has {gpus} of them, and torch sees none: {child.get('no_cuda') or 'it does not say why'}"
+        fix = (
+            "python -c 'import torch; torch.cuda.init()' shows all it says; then start the pod anew, or choose another"
+        )
+        section.find("error", "torch-without-gpu", "GPU", message, fix)
     try:
         missing = sorted(set(load_templates()) - set(child["templates"]))
     except UserError:

@@ -1,7 +1,7 @@
 """Hook on ``llamafactory.train.tuner``: save when asked to, stop so that it can be resumed, keep a whole checkpoint.
 
 ``touch OUTPUT_DIR/SAVE`` or SIGUSR1 saves a checkpoint at the next step; SIGTERM saves one and ends the run with exit
-code 75. What the parts do is in ``resume/``.
+code 75, also in the middle of an evaluation. What the parts do is in ``resume/``.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from ..resume.look import checkpoints
 from ..resume.room import check_room, explained, size_of
 from ..resume.rotate import rotate
 from .checkpoints import about_to_train
+from .evaluating import EvaluationLeft, let_evaluations_be_left
 
 
 def apply(module: ModuleType) -> None:
     """Give every training the callback below; a full disk gets a message instead of a page of traceback."""
+    let_evaluations_be_left(SavingCallback)
     if os.environ.get(stop.STATUS_VARIABLE) and signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ignored by torchrun on purpose (resume/launch.py), not by us
     original = module._training_function
@@ -71,6 +73,8 @@ class SavingCallback(TrainerCallback):
         self._surplus: tuple[int | None, str | None] | None = None
         self._size = 0
         self._asked = stop.NOTHING
+        self._kept = stop.NOTHING
+        self._began = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin to listen; from here on SIGTERM saves instead of killing."""
@@ -97,17 +101,41 @@ class SavingCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Ask for a save, or a save and the end, when any process was asked to."""
         asked = self._agreement.exchange(self.requests.take(self.folder if state.is_world_process_zero else None))
-        if asked:
+        self._asked, self._kept = max(asked, self._kept), stop.NOTHING
+        if self._asked:
             control.should_save = True
-        if asked == stop.STOP:
-            # What is waiting to end this process does not wait long: save first, evaluate never.
-            control.should_evaluate = False
-            control.should_training_stop = self._stopping = True
-            args.save_only_model = False  # without the optimizer the run could not be resumed
-        self._asked = asked
-        if control.should_save and state.is_world_process_zero:
+        if self._asked == stop.STOP:
+            self.stop_here(args, state, control)
+        elif control.should_save and state.is_world_process_zero:
             check_room(self.folder, self._size, state.global_step)
         return control
+
+    def stop_here(self, args: Any, state: Any, control: Any) -> None:
+        """Save and end at this step: what is waiting to end this process does not wait long, so evaluate never.
+
+        Raises:
+            UserError: in the first process, when there is too little room for the checkpoint.
+        """
+        control.should_evaluate = False
+        control.should_save = control.should_training_stop = self._stopping = True
+        args.save_only_model = False  # without the optimizer the run could not be resumed
+        self._asked = stop.STOP
+        if state.is_world_process_zero:
+            check_room(self.folder, self._size, state.global_step)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave an evaluation of the training when any process was asked to stop; a save waits for the next step.
+
+        An evaluation has as many batches in every process, as it gathers their losses.
+        """
+        if self._agreement is None:
+            return  # after the training: a signal ends the process as usual
+        asked = self._agreement.exchange(self.requests.take(None))
+        self._kept = max(self._kept, asked)
+        if asked == stop.STOP and self._began:
+            raise EvaluationLeft
+        if asked == stop.STOP:  # `eval_on_start`: nothing is there that a checkpoint would keep
+            self._leave(args, state, "the same command begins with that evaluation again")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """When every process has written its part, delete old checkpoints and answer the trigger."""
@@ -124,15 +152,17 @@ class SavingCallback(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave, when the other callbacks have seen the save too."""
-        self._leave_if_saved(args, state)
+        self._began = True
+        self.leave_if_saved(args, state)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave before the evaluation of an epoch."""
-        self._leave_if_saved(args, state)
+        self.leave_if_saved(args, state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Training is complete: a signal now ends the process as usual, and what it wrote last is kept."""
         self._agreement.finish()
+        self._agreement = None
         self.requests.silence()
         if self._stopping:  # PPO's own loop comes here; it saves nothing when asked, and must not look complete
             if state.is_world_process_zero:
@@ -146,15 +176,18 @@ class SavingCallback(TrainerCallback):
         if args.local_process_index == 0:
             stop.tell_launcher("")
 
-    def _leave_if_saved(self, args: Any, state: Any) -> None:
+    def leave_if_saved(self, args: Any, state: Any) -> None:
+        """End this process when it was asked to stop and the checkpoint is written."""
         if not self._saved:
             return
         if state.is_world_process_zero:
             stop.mark(self.folder, state.global_step)
-            _say(
-                f"stopped at step {state.global_step} of {state.max_steps}, because SIGTERM asked for it; the same "
-                f"command goes on from {self.folder}/checkpoint-{state.global_step} (exit code {stop.RESUME_ME})"
-            )
+        self._leave(args, state, f"the same command goes on from {self.folder}/checkpoint-{state.global_step}")
+
+    def _leave(self, args: Any, state: Any, then: str) -> None:
+        if state.is_world_process_zero:
+            where = f"stopped at step {state.global_step} of {state.max_steps}"
+            _say(f"{where}, because SIGTERM asked for it; {then} (exit code {stop.RESUME_ME})")
         self._agreement.finish()
         _wait_for_all()
         told = stop.tell_launcher("stopped") if args.local_process_index == 0 else os.environ.get(stop.STATUS_VARIABLE)

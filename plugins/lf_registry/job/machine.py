@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..cuda import major, too_old, torch_cuda, way_out
 from ..errors import UserError
 from .places import Surroundings
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_CUDA = re.compile(r"CUDA[\w ]* Version:\s*([\d.]+)")
 _SECONDS = 60
 #: With less shared memory than this, data loaders and NCCL die with a bus error (Docker gives 64 MiB).
 _SHM = 1 << 30
@@ -39,14 +41,16 @@ def find_gpus(environment: Mapping[str, str]) -> Gpus:
     """Ask nvidia-smi, as far as CUDA_VISIBLE_DEVICES leaves GPUs visible.
 
     Raises:
-        UserError: nvidia-smi is there and fails, or the pod has other GPUs than are paid for.
+        UserError: nvidia-smi is there and fails, the pod has other GPUs than are paid for, or torch would see none of
+            them, because the driver is too old for it: without this the training would run on the CPU.
     """
     rented = environment.get("RUNPOD_GPU_COUNT", "")
     everything: dict[int, tuple[str, str]] = {}
+    driver = ""
     if shutil.which("nvidia-smi", path=environment.get("PATH")):
-        text = _ask(environment, "--query-gpu=index,uuid,name", "--format=csv,noheader")
+        text = _ask(environment, "--query-gpu=driver_version,index,uuid,name", "--format=csv,noheader")
         for line in text.splitlines():
-            index, uuid, name = (part.strip() for part in line.split(",", 2))
+            driver, index, uuid, name = (part.strip() for part in line.split(",", 3))
             everything[int(index)] = (uuid, name)
     if rented.isdigit() and int(rented) != len(everything):
         raise UserError(
@@ -54,6 +58,8 @@ def find_gpus(environment: Mapping[str, str]) -> Gpus:
             "them",
             hint="stop it and start it again later, or start a new pod on the same network volume",
         )
+    if driver:
+        _refuse_old_driver(driver, environment)
     chosen = environment.get("CUDA_VISIBLE_DEVICES")
     indices = list(everything)
     if chosen is not None:
@@ -68,6 +74,22 @@ def find_gpus(environment: Mapping[str, str]) -> Gpus:
                 break  # as CUDA does: an entry that is none hides all behind it
             indices += match
     return Gpus(tuple(everything[index][1] for index in indices), tuple(indices))
+
+
+def _refuse_old_driver(driver: str, environment: Mapping[str, str]) -> None:
+    built = torch_cuda()
+    oldest = too_old(driver, built) if built else None
+    if built is None or oldest is None:
+        return
+    found = _CUDA.search(_ask(environment))  # with NVIDIA's compatibility package it is higher than the driver's own
+    runs = found[1] if found else ""
+    if major(runs) >= major(built):
+        return
+    raise UserError(
+        f"the driver is {driver}{f' and runs CUDA up to {runs}' if runs else ''}, and torch is built for CUDA {built}, "
+        f"which takes driver {oldest} or newer: torch would see no GPU",
+        hint=way_out(built, major(runs)),
+    )
 
 
 def _ask(environment: Mapping[str, str], *options: str) -> str:

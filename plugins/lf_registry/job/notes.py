@@ -14,6 +14,8 @@ VARIABLE = "LF_REGISTRY_JOB_RUN"
 LOSE_CONTAINER, LOSE_VOLUME = "lose-container", "lose-volume"
 #: Nothing of this job would be lost by a termination. Without this note there is none.
 SAFE = "safe"
+#: The log goes with the container disk.
+LOG_LOST = "log-lost"
 
 
 class Notes:
@@ -34,6 +36,10 @@ class Notes:
         """Write a note."""
         if self.folder is not None:
             (self.folder / name).write_text(f"{text}\n", encoding="utf-8")
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a note."""
+        return self.folder is not None and (self.folder / name).exists()
 
     def clear(self, name: str) -> None:
         """Take a note away."""

@@ -58,6 +58,16 @@ class Request:
         """Those of the merge."""
         return tuple(text for text in self.overrides if text.startswith(_OF_MERGE))
 
+    @property
+    def words(self) -> list[str]:
+        """The command line, for the log."""
+        words = [self.recipe, *self.overrides]
+        words += ["--merge", self.merge] if self.merge else []
+        words += ["--publish", self.publish] if self.publish else []
+        words += ["--license", self.license] if self.license else []
+        flags = ("public", "stop", "terminate", "accept_changes", "network_volume")
+        return words + [f"--{name.replace('_', '-')}" for name in flags if getattr(self, name)]
+
 
 def can_stop(environment: Mapping[str, str]) -> bool:
     """Whether job.sh has a way to stop the pod."""

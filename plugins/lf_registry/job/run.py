@@ -11,9 +11,10 @@ from pathlib import Path
 from ..errors import UserError
 from ..resume.lock import lock
 from .cost import duration
+from .keep import keep_log, keep_reason
 from .log import Log
 from .look_around import look_around
-from .notes import LOSE_CONTAINER, LOSE_VOLUME, SAFE, Notes
+from .notes import LOG_LOST, LOSE_CONTAINER, LOSE_VOLUME, SAFE, Notes
 from .places import Volume, find_volume, surround
 from .plan import Plan, make_plan, working_folder
 from .process import Stopper
@@ -32,6 +33,46 @@ def run_job(request: Request, environment: Mapping[str, str]) -> int:
         WrongUsage: the command line cannot be meant.
         UserError: something is wrong before there is a log.
     """
+    try:
+        request, plan, volume, loses = _prepare(request, environment)
+    except UserError as error:
+        keep_reason(error, request, environment)
+        raise
+    log = Log(plan.folder / "job.log")
+    notes = Notes(environment, plan.output)
+    notes.set("log", str(log.path.absolute()))
+    if environment.get("RUNPOD_POD_ID") and not volume.holds(log.path):
+        notes.set(LOG_LOST, "the log is on the container disk")
+    if volume.network and not loses:
+        notes.set(SAFE, f"on the network volume {volume.path}")
+    stopper = Stopper()
+    with stopper.listening():
+        log.say(f"job.sh {shlex.join(request.words)}")
+        log.say(f"working in {Path.cwd()}, log {log.path.absolute()}")
+        try:
+            state = State(plan.folder / "state.json")
+            around = surround(environment, volume)
+            plan, price = look_around(request, plan, volume, around, log)
+            job = Job(plan, request, state, log, around.environment, price, stopper, notes)
+            job.work(loses)
+        except Failed as failed:
+            if failed.code == 75 and stopper.asked:
+                notes.set("stopped", "asked")
+            _say_end(log, plan, request, state, [f"{failed.stage} is not done", f"next: {failed.next}"])
+            keep_log(log, request, notes, asked=bool(stopper.asked))
+            return failed.code
+        except UserError as error:
+            log.say(f"error: {error}")
+            keep_log(log, request, notes, asked=bool(stopper.asked))
+            return error.exit_code
+    if not job.worked:
+        notes.set("idle", "every stage was done before")
+    _say_end(log, plan, request, state, _done(plan, request))
+    return 0
+
+
+def _prepare(request: Request, environment: Mapping[str, str]) -> tuple[Request, Plan, Volume, dict[str, str]]:
+    """What is done before there is a log; returns the request as it is meant here, and what ``refuse_loss`` found."""
     check_request(request, environment)
     here, folder = Path.cwd(), working_folder(request.recipe)
     if folder != here:
@@ -44,35 +85,7 @@ def run_job(request: Request, environment: Mapping[str, str]) -> int:
     loses = refuse_loss(request, plan, volume, environment)
     plan.folder.mkdir(parents=True, exist_ok=True)
     lock(plan.folder, patience=2.0)
-    log = Log(plan.folder / "job.log")
-    notes = Notes(environment, plan.output)
-    notes.set("log", str(log.path.absolute()))
-    if environment.get("RUNPOD_POD_ID") and not volume.holds(log.path):
-        notes.set("log-lost", "the log is on the container disk")
-    if volume.network and not loses:
-        notes.set(SAFE, f"on the network volume {volume.path}")
-    stopper = Stopper()
-    with stopper.listening():
-        log.say(f"job.sh {shlex.join(_words(request))}")
-        log.say(f"working in {Path.cwd()}, log {log.path.absolute()}")
-        try:
-            state = State(plan.folder / "state.json")
-            around = surround(environment, volume)
-            plan, price = look_around(request, plan, volume, around, log)
-            job = Job(plan, request, state, log, around.environment, price, stopper, notes)
-            job.work(loses)
-        except Failed as failed:
-            if failed.code == 75 and stopper.asked:
-                notes.set("stopped", "asked")
-            _say_end(log, plan, request, state, [f"{failed.stage} is not done", f"next: {failed.next}"])
-            return failed.code
-        except UserError as error:
-            log.say(f"error: {error}")
-            return error.exit_code
-    if not job.worked:
-        notes.set("idle", "every stage was done before")
-    _say_end(log, plan, request, state, _done(plan, request))
-    return 0
+    return request, plan, volume, loses
 
 
 def refuse_loss(request: Request, plan: Plan, volume: Volume, environment: Mapping[str, str]) -> dict[str, str]:
@@ -104,15 +117,6 @@ def refuse_loss(request: Request, plan: Plan, volume: Volume, environment: Mappi
             + ("" if outside else " (--network-volume says that it is one)"),
         )
     return loses
-
-
-def _words(request: Request) -> list[str]:
-    words = [request.recipe, *request.overrides]
-    words += ["--merge", request.merge] if request.merge else []
-    words += ["--publish", request.publish] if request.publish else []
-    words += ["--license", request.license] if request.license else []
-    flags = ("public", "stop", "terminate", "accept_changes", "network_volume")
-    return words + [f"--{name.replace('_', '-')}" for name in flags if getattr(request, name)]
 
 
 def _say_end(log: Log, plan: Plan, request: Request, state: State, lines: list[str]) -> None:

@@ -136,6 +136,10 @@ class Job:
             raise Failed(name, RESUME_ME, "run the same command again: it goes on where it stopped")
         if code:
             self.log.say(f"failed with exit code {code} after {spent}", name)
+            folders = [self.plan.output, *([self.plan.merged] if self.plan.merged else [])]
+            if name == "train" and not (any(map(result_of, folders)) or newest_step(self.plan.output)):
+                self.notes.clear(LOSE_CONTAINER)  # nothing was saved, so a stop of the pod loses nothing
+                self.notes.clear(LOSE_VOLUME)
             self._explain(name, code)
         if name == "train":
             try:
