@@ -116,7 +116,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, monkeypatch, capsys
 
 def test_a_card_says_how_many_sentences_it_leaves_out(tmp_path):
     (tmp_path / "summary.json").write_text(json.dumps({"sentences": [f"{i}." for i in range(30)]}), encoding="utf-8")
-    assert read_summary(tmp_path)[-2:] == ["23.", "And 6 more sentences, in `summary.json`."]
+    assert read_summary(tmp_path)[-2:] == ["23.", "And 6 more sentences, which are left out here."]
 
 
 def test_never_stopping_names_the_limit():

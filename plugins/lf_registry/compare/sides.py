@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import is_dir, is_file
+from ..fingerprint import fingerprint
 from ..merge.adapter_config import FILE as ADAPTER_CONFIG
 from ..merge.checkpoint import read_json
 from ..merge.quiet import quiet
@@ -16,7 +17,6 @@ from ..merge.resolve import adapter_folder, base_name, local_folder
 from ..merge.template import check_template
 from ..merge.tied import is_vocabulary
 from ..tensors import read_header
-from .fingerprint import fingerprint
 
 #: Which side is which, in all files that are written.
 BEFORE, AFTER = "before", "after"

@@ -12,11 +12,12 @@ from ..artifact import Artifact
 from ..base_model import find_base_model
 from .base_license import base_license
 from .body import Content, sections
-from .data import datasets_of, languages
+from .data import USES, datasets_of, languages
 from .front_matter import change, join, newline_of, parse, split
 from .licenses import License
 from .metadata import LICENSE_KEYS, merged, metadata, problems_of
 from .rules import choose_license, missing_notices, rules
+from .samples import read_comparison
 from .sections import is_generated, new_body, renew
 from .training import training_facts
 from .usage import usage_of
@@ -180,4 +181,5 @@ def _content(
         inherited,
         tuple(languages(share, persona)),
         recipe,
+        read_comparison(artifact.folder, base, *([d.name for d in datasets if d.use == use] for use in USES)),
     )
