@@ -161,3 +161,26 @@ def test_what_compare_and_merge_write_is_what_publish_reads(training_output, mer
     assert identity_of(training_output / "checkpoint-5").weights not in (None, asked.weights)
     copy = shutil.copytree(merged_model, tmp_path / "elsewhere")
     assert identity_of(copy) == identity_of(merged_model)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_card_that_is_there_loses_the_answers_of_weights_that_were_replaced(card, tmp_path, newline):
+    folder = trained(tmp_path / "run")
+    without, _ = card(artifact=folder)
+    compared(folder.folder, folder.folder)
+    first, _ = card(artifact=folder)
+    there = first.replace("\n", newline)
+    for name in ("answers.jsonl", "summary.json"):
+        (folder.folder / name).unlink()
+    again, warnings = card(artifact=folder, existing=there)
+    assert again == there and not [warning for warning in warnings if "answers" in warning], "the weights are the same"
+
+    (folder.folder / "adapter_model.safetensors").write_bytes(b"longer!")
+    later, warnings = card(artifact=folder, existing=there)
+    (warning,) = [warning for warning in warnings if "answers" in warning]
+    assert "of other weights than these, so they are taken out. lf-registry compare" in warning
+    assert later == without.replace("\n", newline), "and nothing else is"
+
+    compared(folder.folder, folder.folder)
+    renewed, _ = card(artifact=folder, existing=later)
+    assert "**Q** 누구야?" in renewed and renewed.index("end about") < renewed.index("begin samples")

@@ -100,6 +100,7 @@ def _values(content: Content) -> dict[str, Any]:
         "samples": samples,
         "cut": any(text.endswith(CUT) for sample in samples for text in sample.values()),
         "summary": summary,
+        "weights": content.comparison.weights,
         "needs": _needs(content),
         "usage": usage,
         "tokenizer_repo": repo if usage.tokenizer or artifact.kind == "model" else content.base,

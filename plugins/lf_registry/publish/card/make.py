@@ -17,8 +17,8 @@ from .front_matter import change, join, newline_of, parse, split
 from .licenses import License
 from .metadata import LICENSE_KEYS, merged, metadata, problems_of
 from .rules import choose_license, missing_notices, rules
-from .samples import read_comparison
-from .sections import is_generated, new_body, renew
+from .samples import Comparison, read_comparison
+from .sections import answered_by, is_generated, new_body, renew
 from .training import training_facts
 from .usage import usage_of
 
@@ -70,7 +70,8 @@ def make_card(
     new, texts = metadata(content, values), sections(content)
     if existing.strip():
         replaced = [key for key in LICENSE_KEYS if license is not None and own.get(key) != new.get(key)]
-        card = _renewed(existing, merged(own, new) | {key: new.get(key) for key in replaced}, texts, found)
+        changes = merged(own, new) | {key: new.get(key) for key in replaced}
+        card = _renewed(existing, changes, texts, content.comparison, found)
     else:
         card = _new_card(new, new_body(content.name, texts))
     invalid = problems_of(parse(split(card)[0] or ""))
@@ -127,11 +128,18 @@ def _base_and_license(
         return base, _NO_LICENSE, inherited
 
 
-def _renewed(existing: str, changes: dict[str, Any], texts: dict[str, str], found: _Found) -> str:
-    """An existing card with changed metadata and renewed sections."""
+def _renewed(
+    existing: str, changes: dict[str, Any], texts: dict[str, str], comparison: Comparison, found: _Found
+) -> str:
+    """An existing card with changed metadata and renewed sections, without the answers of other weights."""
     block, body = split(existing)
     newline = newline_of(existing)
-    body, problems = renew(body, texts, newline)
+    others = answered_by(body) not in (None, comparison.weights) and not texts["samples"]
+    if others:
+        found.warnings.append(
+            f"README.md: its answers are those of other weights than these, so they are taken out. {comparison.again}"
+        )
+    body, problems = renew(body, {**texts, "samples": None} if others else texts, newline)
     found.problems += problems
     return join(existing, change(block or "", changes, newline) if changes else block or "", body)
 

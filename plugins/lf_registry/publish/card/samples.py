@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...fingerprint import identity_from, identity_of
+from ...fingerprint import Identity, identity_from, identity_of
 
 SAMPLES_FILE, SUMMARY_FILE = "answers.jsonl", "summary.json"
 _MOST_SAMPLES, _MOST_SENTENCES = 3, 24
@@ -33,11 +33,15 @@ class Comparison:
         samples: before/after answers.
         sentences: of the summary.
         notes: what is there and not shown, or cannot be checked, and what to do.
+        weights: the fingerprint of the weights in the folder; None when there are none.
+        again: how to make answers of the model in the folder.
     """
 
     samples: tuple[dict[str, str], ...] = ()
     sentences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    weights: str | None = None
+    again: str = ""
 
 
 def read_comparison(folder: Path, base: str, training: Sequence[str] = (), held_out: Sequence[str] = ()) -> Comparison:
@@ -50,16 +54,16 @@ def read_comparison(folder: Path, base: str, training: Sequence[str] = (), held_
     """
     samples, sentences = read_samples(folder), read_summary(folder)
     notes = _not_shown(folder, samples, sentences)
-    if not samples and not sentences:
-        return Comparison(notes=tuple(notes))
+    here = identity_of(folder)
     there = [name for name, shown in ((SAMPLES_FILE, samples), (SUMMARY_FILE, sentences)) if shown]
     what, again = " and ".join(there), _again(folder, base, training, held_out)
-    why, certain = _others(folder, base)
+    why, certain = _others(folder, here, base) if there else ("", True)
     if why and certain:
-        return Comparison(notes=(*notes, f"{what}: {why}, so the card shows nothing of it. {again}"))
+        notes.append(f"{what}: {why}, so the card shows nothing of it. {again}")
+        return Comparison((), (), tuple(notes), here.weights, again)
     if why:
         notes.append(f"{what}: {why}, so the card shows it unchecked. If another model answered: {again}")
-    return Comparison(tuple(samples), tuple(sentences), tuple(notes))
+    return Comparison(tuple(samples), tuple(sentences), tuple(notes), here.weights, again)
 
 
 def read_samples(folder: Path) -> list[dict[str, str]]:
@@ -86,12 +90,12 @@ def read_summary(folder: Path) -> list[str]:
     return found[:_MOST_SENTENCES] + ([f"And {more} more sentences, which are left out here."] if more > 0 else [])
 
 
-def _others(folder: Path, base: str) -> tuple[str, bool]:
+def _others(folder: Path, here: Identity, base: str) -> tuple[str, bool]:
     """Why the answers may be other models' (empty when they are not), and whether that is certain."""
     if not (folder / SUMMARY_FILE).is_file():
         return f"there is no {SUMMARY_FILE} beside it, which says which model answered", False
     summary = _summary(folder)
-    asked, here = identity_from(summary.get("tuned_model")), identity_of(folder)
+    asked = identity_from(summary.get("tuned_model"))
     if asked is None:
         return f"{SUMMARY_FILE} does not say which files answered (a server's model, or an older comparison)", False
     if not asked.same_weights(here):
