@@ -98,6 +98,24 @@ def python():
 
 
 @pytest.fixture
+def lf(capfd, monkeypatch):
+    """Run ``lf-registry`` in this process; returns (exit code, stdout, stderr)."""
+    from lf_registry import cli
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lf-registry", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        return (code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
 def project(tmp_path, monkeypatch):
     """An empty user folder to stand in; returns a function that writes a file into it."""
     monkeypatch.chdir(tmp_path)

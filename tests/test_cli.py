@@ -14,23 +14,6 @@ from lf_registry import cli
 from lf_registry.templates import load_templates
 
 
-@pytest.fixture
-def lf(capfd, monkeypatch):
-    """Run ``lf-registry``; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lf-registry", *arguments])
-        capfd.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return (code, *capfd.readouterr())
-
-    return run
-
-
 def test_help_is_quick_and_imports_nothing_heavy(python):
     heavy = ("torch", "transformers", "llamafactory", "yaml", "pydantic")
     code = f"import sys, lf_registry.cli; print([m for m in {heavy} if m in sys.modules])"

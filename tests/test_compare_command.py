@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
 from compare_models import HELD_OUT, KNOWN, lines
-from lf_registry import cli
 from lf_registry.compare import command
 from lf_registry.compare.answer_log import answer_log
 from lf_registry.compare.sanity import FLAGS
@@ -17,20 +16,9 @@ from lf_registry.publish.card.samples import read_summary
 
 
 @pytest.fixture
-def lf(capfd, monkeypatch):
-    """Run ``lf-registry compare``; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lf-registry", "compare", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return (code, *capfd.readouterr())
-
-    return run
+def lf(lf):
+    """Run ``lf-registry compare``."""
+    return partial(lf, "compare")
 
 
 def test_help(lf):
