@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -101,6 +102,9 @@ def python():
 def lf(capfd, monkeypatch):
     """Run ``lf-registry`` in this process; returns (exit code, stdout, stderr)."""
     from lf_registry import cli
+
+    # LLaMA-Factory's loggers keep the stream of the test that imported it first, which is closed by then.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lf-registry", *map(str, arguments)])
