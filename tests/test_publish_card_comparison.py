@@ -13,6 +13,7 @@ from lf_registry.compare.prompts import Prompt
 from lf_registry.compare.request import Request
 from lf_registry.fingerprint import identity_from, identity_of, weights_fingerprint
 from lf_registry.publish.card.samples import read_comparison
+from publish_folders import on_the_hub
 
 ANSWER = {"prompt": "누구야?", "before": "저는 모델입니다.", "after": "나야, 토니."}
 
@@ -184,3 +185,18 @@ def test_a_card_that_is_there_loses_the_answers_of_weights_that_were_replaced(ca
     compared(folder.folder, folder.folder)
     renewed, _ = card(artifact=folder, existing=later)
     assert "**Q** 누구야?" in renewed and renewed.index("end about") < renewed.index("begin samples")
+
+
+def test_a_checkpoints_branch_has_the_runs_card_without_the_answers_of_the_last_weights(
+    publish_here, adapter_copy, hub
+):
+    compared(adapter_copy, adapter_copy, base_model=None)
+    publish_here(adapter_copy, checkpoints=True)
+    cards = {name: on_the_hub(hub, revision=name)["README.md"].decode() for name in ("main", "checkpoint-5")}
+    assert "**Q** 누구야?" in cards["main"] and "**Q** 누구야?" not in cards["checkpoint-5"]
+    assert "How it answers" not in cards["checkpoint-5"] and "## How it was trained" in cards["checkpoint-5"]
+    # The card on the Hub has them then, and the next run takes it over.
+    (adapter_copy / "answers.jsonl").unlink()
+    publish_here(adapter_copy, checkpoints=True)
+    assert "How it answers" not in on_the_hub(hub, revision="checkpoint-5")["README.md"].decode()
+    assert on_the_hub(hub)["README.md"].decode().count("## How it answers") == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import UserError
@@ -31,6 +31,7 @@ def make_card(
     license: str | None,
     public: bool,
     existing: str | None,
+    answers: bool = True,
 ) -> tuple[str, list[str]]:
     """Write the card, or renew one that stands there already.
 
@@ -44,6 +45,7 @@ def make_card(
         license: the Hub's identifier of the licence that was asked for; None for the base model's.
         public: whether it will be visible to all: then a licence's rules for names and notices must be kept.
         existing: the text of the README.md that is there, or None.
+        answers: show the answers of a comparison; a checkpoint's branch has the run's card, and other weights.
 
     Returns:
         The text, and warnings: one sentence each.
@@ -61,6 +63,8 @@ def make_card(
     found.problems += _repository_problems(repo_id)
     base, chosen, inherited = _base_and_license(artifact, values, own, license, found)
     content = _content(artifact, values, repo_id, base, chosen, inherited, recipe is not None)
+    if not answers:
+        content = replace(content, comparison=Comparison())
     for text, forbidden in rules(content, own):
         found.add(text, forbidden=forbidden and public)
     if not base:
