@@ -11,6 +11,8 @@ from typing import Any
 
 #: Files whose content decides the answers; of the weights, samples are enough to tell two trainings apart.
 _PATTERNS = ("config.json", "adapter_config.json", "*.safetensors", "*.bin", "tokenizer.json", "tokenizer.model")
+#: What a training leaves beside its weights, and what may be deleted before they are published.
+_STATE = ("training_args.bin", "optimizer.bin", "scheduler.bin")
 _SAMPLES, _SAMPLE_BYTES = 8, 65536
 #: An adapter's files, and a whole model's: the config first, then the weights.
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
@@ -29,6 +31,8 @@ def fingerprint(folders: Iterable[Path], chat_template: str | None) -> str:
     digest = hashlib.sha256(str(chat_template).encode())
     for folder in folders:
         for path in sorted({path for pattern in _PATTERNS for path in folder.glob(pattern)}):
+            if path.name in _STATE:
+                continue
             digest.update(f"{path.name} {path.stat().st_size}".encode())
             digest.update(_sampled(path))
     return digest.hexdigest()[:16]
