@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -93,6 +94,27 @@ def python():
     def run(code: str, *, cwd: Path = ROOT, executable: str = sys.executable, **environment: str):
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | environment
         return subprocess.run([executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def lf(capfd, monkeypatch):
+    """Run ``lf-registry`` in this process; returns (exit code, stdout, stderr)."""
+    from lf_registry import cli
+
+    # LLaMA-Factory's loggers keep the stream of the test that imported it first, which is closed by then.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lf-registry", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        return (code, *capfd.readouterr())
 
     return run
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,23 +14,6 @@ import yaml
 
 from lf_registry import cli
 from lf_registry.templates import load_templates
-
-
-@pytest.fixture
-def lf(capfd, monkeypatch):
-    """Run ``lf-registry``; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lf-registry", *arguments])
-        capfd.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return (code, *capfd.readouterr())
-
-    return run
 
 
 def test_help_is_quick_and_imports_nothing_heavy(python):
@@ -178,6 +163,41 @@ def test_new_persona(lf, project):
     code, _, err = lf("new", "persona", "pirate", "--extends", "qwen")
     assert code == 1 and "templates/pirate.yaml exists already" in err and "nothing was written" in err
     assert {path: path.read_bytes() for path in project.root.rglob("*") if path.is_file()} == before
+
+
+def room_for(size):
+    """No file may become longer than this, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    return partial(resource.setrlimit, resource.RLIMIT_FSIZE, before)
+
+
+def test_a_new_persona_on_a_full_disk_leaves_nothing_behind(lf, project):
+    project("dataset_info.json", {"x": {"file_name": "x" * 50_000}})
+    before = (project.root / "dataset_info.json").read_bytes()
+    more_room = room_for(40_000)
+    try:
+        code, _, err = lf("new", "persona", "captain", "--extends", "llama3")
+    finally:
+        more_room()
+    assert code == 1 and "dataset_info.json: cannot be written (File too large); this file is as it was" in err
+    assert "removed again" in err
+    assert [path for path in project.root.rglob("*") if path.is_file()] == [project.root / "dataset_info.json"]
+    assert (project.root / "dataset_info.json").read_bytes() == before
+    assert lf("new", "persona", "captain", "--extends", "llama3")[0] == 0
+
+
+def test_a_conversion_whose_entry_does_not_fit_says_what_was_written(lf, project):
+    project("dataset_info.json", {"x": {"file_name": "x" * 50_000}})
+    project("qa.jsonl", '{"question": "누구야?", "answer": "나야, 토니."}\n')
+    more_room = room_for(40_000)
+    try:
+        code, _, err = lf("convert", "qa.jsonl", "--name", "qa")
+    finally:
+        more_room()
+    assert code == 1 and "nothing was changed" not in err and (project.root / "datasets" / "qa.json").is_file()
+    assert "datasets/qa.json was written, its entry was not: make room, then the same command with --overwrite" in err
+    assert lf("convert", "qa.jsonl", "--name", "qa", "--overwrite")[0] == 0
 
 
 def test_a_new_personas_recipe_says_that_the_dataset_is_empty(lf, project):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
 from compare_models import HELD_OUT, KNOWN, lines
-from lf_registry import cli
 from lf_registry.compare import command
 from lf_registry.compare.answer_log import answer_log
 from lf_registry.compare.sanity import FLAGS
@@ -17,20 +16,9 @@ from lf_registry.publish.card.samples import read_summary
 
 
 @pytest.fixture
-def lf(capfd, monkeypatch):
-    """Run ``lf-registry compare``; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lf-registry", "compare", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return (code, *capfd.readouterr())
-
-    return run
+def lf(lf):
+    """Run ``lf-registry compare``."""
+    return partial(lf, "compare")
 
 
 def test_help(lf):
@@ -116,7 +104,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, monkeypatch, capsys
 
 def test_a_card_says_how_many_sentences_it_leaves_out(tmp_path):
     (tmp_path / "summary.json").write_text(json.dumps({"sentences": [f"{i}." for i in range(30)]}), encoding="utf-8")
-    assert read_summary(tmp_path)[-2:] == ["23.", "And 6 more sentences, in `summary.json`."]
+    assert read_summary(tmp_path)[-2:] == ["23.", "And 6 more sentences, which are left out here."]
 
 
 def test_never_stopping_names_the_limit():

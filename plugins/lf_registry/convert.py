@@ -79,7 +79,11 @@ def convert(
     report.unused = sorted({column for row in rows for column in row.unused})
     report.duplicates = sum(count - 1 for count in Counter(json_text(example) for example in examples).values())
     write_atomically(target, json_text(examples))
-    add_entry(root, name, _entry(name, examples))
+    try:
+        add_entry(root, name, _entry(name, examples))
+    except UserError as error:
+        written = f"{target} was written, its entry was not: make room, then the same command with --overwrite"
+        raise UserError(error.problems, hint=error.hint or written) from None
     return report
 
 

@@ -15,7 +15,8 @@ def write_atomically(path: Path, text: str) -> None:
     """Write UTF-8 text to a temporary name in the same folder, then rename it to ``path``.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written; what stood at ``path`` before is untouched.
+        UserError: the disk is full, or the folder cannot be written; what stood at ``path`` before is untouched. The
+            message speaks of this file alone: the caller may have written others.
     """
     write_bytes_atomically(path, text.encode("utf-8"))
 
@@ -35,7 +36,7 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
         Path(temporary).replace(path)
         temporary = None
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); nothing was changed") from None
+        raise UserError(f"{path}: cannot be written ({error.strerror}); this file is as it was") from None
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

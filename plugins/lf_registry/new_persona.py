@@ -34,7 +34,7 @@ def new_persona(name: str, extends: str, *, root: Path, model: str | None = None
 
     Raises:
         WrongUsage: the name or the format cannot be used.
-        UserError: a file or a dataset of this name exists already; nothing is written then.
+        UserError: a file or a dataset of this name exists already, or one cannot be written; nothing is left then.
     """
     known = _check(name, extends)
     model = model or _usual_model(extends)
@@ -61,9 +61,15 @@ def new_persona(name: str, extends: str, *, root: Path, model: str | None = None
         raise UserError(problems, hint="choose another name; nothing was written")
     if not (root / DEEPSPEED).exists():
         texts[root / DEEPSPEED] = (base_root().path / DEEPSPEED).read_text(encoding="utf-8")
-    for path, text in texts.items():
-        write_atomically(path, text)
-    add_entry(root, name, {"file_name": f"datasets/{name}.json", **MESSAGES_ENTRY})
+    try:
+        for path, text in texts.items():
+            write_atomically(path, text)
+        add_entry(root, name, {"file_name": f"datasets/{name}.json", **MESSAGES_ENTRY})
+    except UserError as error:
+        for path in texts:  # all of them are new, and the same command would refuse them as somebody's
+            path.unlink(missing_ok=True)
+        hint = "the files written before it were removed again; make room, then the same command"
+        raise UserError(error.problems, hint=error.hint or hint) from None
     return [*texts, root / FILE_NAME], model
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ..html_page import render
 from .hidden import without_secrets
 from .plots import lengths_svg, lengths_words, share_svg, share_words
 from .preview import headline
 from .report import DatasetReport, Report, Sample
-from .visible import visible
 from .words import dataset_facts, next_command, rows_text, verdict
-
-_FOLDER = Path(__file__).parent
 
 
 def report_html(report: Report) -> str:
@@ -27,41 +23,19 @@ def report_html(report: Report) -> str:
     user is escaped, invisible characters are shown, secrets are hidden; a Content-Security-Policy allows no other
     script than the page's own, by its hash. Equal reports give equal pages.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     report = without_secrets(report)
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    script = _file("report.js")
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        title=" ".join([report.recipe, *report.overrides]),
-        verdict=verdict(report),
-        state="error" if report.errors else "warning" if report.warnings else "good",
-        next_command=next_command(report),
-        rows_text=rows_text,
-        datasets=[_dataset(dataset, report.cutoff_len, i) for i, dataset in enumerate(report.datasets)],
-        samples=[{"headline": headline(sample), "runs": list(_runs(sample))} for sample in report.samples],
-        values=[(key, _value(value)) for key, value in report.values.items()],
-        style=_file("report.css"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-
-
-def _file(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
-
-
-def _shown(value: Any) -> Any:
-    """What Jinja prints of a value: text of unknown origin with its invisible characters shown."""
-    return visible(value) if type(value) is str else value
+    values = {
+        "report": report,
+        "title": " ".join([report.recipe, *report.overrides]),
+        "verdict": verdict(report),
+        "state": "error" if report.errors else "warning" if report.warnings else "good",
+        "next_command": next_command(report),
+        "rows_text": rows_text,
+        "datasets": [_dataset(dataset, report.cutoff_len, i) for i, dataset in enumerate(report.datasets)],
+        "samples": [{"headline": headline(sample), "runs": list(_runs(sample))} for sample in report.samples],
+        "values": [(key, _value(value)) for key, value in report.values.items()],
+    }
+    return render(Path(__file__).parent, values)
 
 
 def _dataset(dataset: DatasetReport, cutoff_len: int | None, number: int) -> dict[str, Any]:

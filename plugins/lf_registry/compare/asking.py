@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Any, Protocol
 
+from ..files import is_dir
+from ..fingerprint import identity_of
 from ..secret_text import hide_in_text
 from .answer_log import AnswerLog
 from .api import Server, api_url, check_models
@@ -23,12 +25,15 @@ class Asking(Protocol):
         systems: side -> what stands in front of each conversation.
         settings: what decides the answers: another value, and answers that are there already do not count.
         about: what else the report says about the models.
+        models: which models answered, for the model card: the base's Hub id (``base_model``; None for a folder), and
+            the ``Identity`` of the tuned one's folder (``tuned_model``; None for a server's).
     """
 
     notes: list[str]
     systems: dict[str, list[str]]
     settings: dict[str, Any]
     about: dict[str, Any]
+    models: dict[str, Any]
 
     def run(self, log: AnswerLog) -> list[str]:
         """Make the answers that the log does not have yet; returns notes."""
@@ -67,6 +72,10 @@ class Models:
             "base_template": before.template,
             "tuned_template": after.template,
         }
+        self.models = {
+            "base_model": None if is_dir(before.label) else before.label,
+            "tuned_model": identity_of(after.adapter or after.model).as_json(),
+        }
 
     def run(self, log: AnswerLog) -> list[str]:
         """See ``Asking.run``."""
@@ -101,6 +110,7 @@ class Servers:
             "tuned_server": hide_in_text(urls[1]),
         }
         self.about: dict[str, Any] = {"base": models[0], "tuned": models[1]}
+        self.models: dict[str, Any] = {"base_model": None, "tuned_model": None}
 
     def run(self, log: AnswerLog) -> list[str]:
         """See ``Asking.run``."""

@@ -22,6 +22,7 @@ def summarize(
     about: Mapping[str, Any],
     settings: Mapping[str, Any],
     notes: Sequence[str],
+    models: Mapping[str, Any] | None = None,
     train: Sequence[str] = (),
     held_out: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def summarize(
         log: for the timings.
         about, settings: of the models and of the generation.
         notes: what the user should know.
+        models: which ones answered: ``Asking.models``.
         train, held_out: datasets whose gap is looked at.
     """
     seen = [row for row in rows if row.prompt.source in train]
@@ -45,6 +47,7 @@ def summarize(
         "format": 1,
         "base": about["base"],
         "tuned": about["tuned"],
+        **(models or {}),
         "prompts": len(rows),
         "datasets": _datasets(rows, metrics),
         "changed": {change: sum(row.change == change for row in rows) for change in (BETTER, WORSE, MIXED, SAME)},

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,6 +14,7 @@ from .batches import Batch
 from .chat import Asked
 from .decoding import Decoding
 from .local import LocalModel
+from .progress import progress
 from .prompts import Prompt
 from .sides import SIDES, Side
 
@@ -65,7 +64,7 @@ def ask_local(
     notes: list[str] = []
     total = sum(len(batch) for batches, _ in work.values() for batch in batches)
     total += sum(len(scores) for _, scores in work.values())
-    with _bar(total) as advance:
+    with progress(total) as advance:
         for side in sides:
             batches, unscored = work[side.name]
             if not batches and not unscored:
@@ -116,7 +115,7 @@ def ask_servers(servers: Sequence[Server], prompts: Sequence[Prompt], log: Answe
     """
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].question), i))
     work = {side: in_batches(order, log.of("answer", side), decoding) for side in SIDES}
-    with _bar(sum(len(batch) for batches in work.values() for batch in batches)) as advance:
+    with progress(sum(len(batch) for batches in work.values() for batch in batches)) as advance:
         for side, server in zip(SIDES, servers, strict=True):
             if work[side] and not any(entry["side"] == side for entry in log.timings):
                 for seconds in first_tokens(server, prompts):
@@ -152,19 +151,3 @@ def _timing(
         "first_token_seconds": None if first is None else round(first, 4),
         "peak_bytes": peak,
     }
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int, str], None]]:
-    """A progress bar on stderr; none when that is no terminal."""
-    if not sys.stderr.isatty() or not total:
-        yield lambda number, what: None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("loading", total=total)
-        yield lambda number, what: bar.update(task, advance=number, description=escape(what[-40:]))

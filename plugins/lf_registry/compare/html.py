@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..check.visible import visible
+from ..html_page import render
 from .differences import marked
 from .metrics import METRICS, Metric
 from .plots import plots
@@ -17,7 +15,6 @@ from .sanity import FLAGS
 from .sentences import number
 from .sides import AFTER, BEFORE, SIDES
 
-_FOLDER = Path(__file__).parent
 #: Prompts on the page; with more, those that changed come first. All of them are in ``answers.jsonl``.
 MOST_ROWS = 400
 
@@ -29,36 +26,18 @@ def report_html(summary: Mapping[str, Any], rows: Sequence[Row], metrics: Sequen
     be picked out. All text is escaped; a Content-Security-Policy allows the page's own script alone. Equal results give
     equal pages.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-    )
-    environment.filters["number"] = _number
     shown = _shown(rows)
-    script = _file("report.js")
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        rows=[_row(row, number, metrics) for number, row in shown],
-        filters=_filters([row for _, row in shown]),
-        left_out=len(rows) - len(shown),
-        plots=plots(rows, metrics),
-        flags=FLAGS,
-        metrics=METRICS,
-        sides=SIDES,
-        style=_file("report.css"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-
-
-def _file(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
+    values = {
+        "summary": summary,
+        "rows": [_row(row, number, metrics) for number, row in shown],
+        "filters": _filters([row for _, row in shown]),
+        "left_out": len(rows) - len(shown),
+        "plots": plots(rows, metrics),
+        "flags": FLAGS,
+        "metrics": METRICS,
+        "sides": SIDES,
+    }
+    return render(Path(__file__).parent, values, {"number": _number})
 
 
 def _number(value: Any) -> str:

@@ -78,6 +78,7 @@ def compare(request: Request) -> Result:
             metrics,
             log,
             about=asking.about | ({"judge": request.judge_model} if request.judge_model else {}),
+            models=asking.models,
             settings=settings,
             notes=notes,
             train=train,

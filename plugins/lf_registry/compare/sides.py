@@ -1,22 +1,21 @@
-"""The two models that are compared: their folders, tokenizers and chat templates."""
+"""The two models that are compared: which folders they are in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..files import is_dir, is_file
+from ..fingerprint import fingerprint
 from ..merge.adapter_config import FILE as ADAPTER_CONFIG
 from ..merge.checkpoint import read_json
-from ..merge.quiet import quiet
 from ..merge.resolve import adapter_folder, base_name, local_folder
 from ..merge.template import check_template
 from ..merge.tied import is_vocabulary
 from ..tensors import read_header
-from .fingerprint import fingerprint
+from .tokenizers import give_pad, give_templates, load_tokenizer, no_template
 
 #: Which side is which, in all files that are written.
 BEFORE, AFTER = "before", "after"
@@ -110,12 +109,12 @@ def resolve(
         )
     if template is not None:
         check_template(template)
-    before = Side(BEFORE, base, model, None, _tokenizer([model], trust), "")
-    after = Side(AFTER, tuned, model if adapter else folder, adapter, _tokenizer([folder, model], trust), "")
+    before = Side(BEFORE, base, model, None, load_tokenizer([model], trust), "")
+    after = Side(AFTER, tuned, model if adapter else folder, adapter, load_tokenizer([folder, model], trust), "")
     sides = [before, after]
-    _templates(before, after, template, settings or {}, same_template, notes)
+    give_templates(before, after, template, settings or {}, same_template, notes)
     for side in sides:
-        _pad(side)
+        give_pad(side)
     after.rows = _rows(adapter, model) if adapter else None
     return sides, notes
 
@@ -127,24 +126,15 @@ def alone(tuned: str, *, trust: bool = False) -> Side:
         UserError: it is no model, cannot be loaded, or has no chat template.
     """
     folder = _tuned_folder(tuned)
-    side = Side(AFTER, tuned, folder, None, _tokenizer([folder], trust), "saved with it")
+    side = Side(AFTER, tuned, folder, None, load_tokenizer([folder], trust), "saved with it")
     if not side.tokenizer.chat_template:
-        raise UserError(_no_template(side), hint="lf-registry merge ADAPTER --out DIR --template NAME")
-    _pad(side)
+        raise UserError(no_template(side), hint="lf-registry merge ADAPTER --out DIR --template NAME")
+    give_pad(side)
     return side
 
 
 def _same(one: str, other: str) -> bool:
     return is_dir(one) and is_dir(other) and Path(one).resolve() == Path(other).resolve()
-
-
-def _pad(side: Side) -> None:
-    if side.tokenizer.pad_token_id is None:
-        side.tokenizer.pad_token = side.tokenizer.eos_token or side.tokenizer.convert_ids_to_tokens(0)
-
-
-def _no_template(side: Side) -> str:
-    return f"{side.label}: has no chat template saved with it, so nobody knows how to ask it"
 
 
 def _tuned_folder(tuned: str) -> Path:
@@ -159,71 +149,6 @@ def _tuned_folder(tuned: str) -> Path:
     if not is_file(folder / ADAPTER_CONFIG):
         raise UserError(f"{folder}: has neither config.json nor {ADAPTER_CONFIG}: no model, no adapter")
     return folder
-
-
-def _tokenizer(folders: Sequence[Path], trust: bool) -> Any:
-    """The tokenizer of the first folder that has one.
-
-    Raises:
-        UserError: none has one, or it cannot be loaded.
-    """
-    folder = next((folder for folder in folders if is_file(folder / "tokenizer_config.json")), None)
-    if folder is None:
-        raise UserError(f"{folders[0]}: has no tokenizer (tokenizer_config.json)", hint="save it with the model")
-    with quiet():
-        from transformers import AutoTokenizer
-
-        try:
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
-        except (OSError, ValueError, ImportError, KeyError) as error:
-            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise UserError(f"{folder}: its tokenizer cannot be loaded: {first}") from None
-
-
-def _templates(
-    before: Side, after: Side, template: str | None, settings: dict[str, Any], same: bool, notes: list[str]
-) -> None:
-    """Give both sides their chat template."""
-    for side in (before, after):
-        if side.tokenizer.chat_template:
-            side.template = "saved with it"
-        elif template is not None:
-            side.stops = _apply(side, template, settings)
-            side.template = f"none saved; {template}"
-    if template is not None and not (before.stops or after.stops):
-        notes.append(f"--template {template} is not used: both models have a chat template saved with them")
-    if not after.tokenizer.chat_template:
-        raise UserError(
-            _no_template(after),
-            hint="--template NAME (the recipe's), or --recipe RECIPE",
-        )
-    if same or not before.tokenizer.chat_template:
-        why = "asked with the tuned model's" if same else "none saved; the tuned model's"
-        before.template = why
-        before.tokenizer.chat_template = after.tokenizer.chat_template
-        before.stops = [*after.stops, *_end_of_answer(before.tokenizer)]
-        if not same:
-            notes.append(f"{before.label} has no chat template saved with it: it is asked with the tuned model's")
-
-
-def _apply(side: Side, template: str, settings: dict[str, Any]) -> list[int]:
-    """Give a tokenizer LLaMA-Factory's template, as a training with it does; returns the ids that end an answer."""
-    with quiet():
-        from ..hooks.export_template import apply_template
-
-        try:
-            return apply_template(side.tokenizer, template, settings)[1]
-        except ValueError as error:
-            raise UserError(f"--template {template}: cannot be applied to {side.label}: {error}") from None
-
-
-def _end_of_answer(tokenizer: Any) -> list[int]:
-    """The special token with which a chat template ends an answer: none, when it is no token of this tokenizer's."""
-    mark = "\ue010"
-    messages = [{"role": "user", "content": "1"}, {"role": "assistant", "content": mark}]
-    tail = tokenizer.apply_chat_template(messages, tokenize=False).rpartition(mark)[2]
-    ids = tokenizer.encode(tail, add_special_tokens=False)
-    return [ids[0]] if ids and ids[0] in tokenizer.added_tokens_decoder else []
 
 
 def _rows(adapter: Path, model: Path) -> int | None:

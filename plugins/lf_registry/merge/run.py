@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, WrongUsage
+from ..fingerprint import weights_fingerprint
 from .adapter import read_adapter
 from .checkpoint import FLOATS, read_base
 from .finish import (
@@ -124,7 +125,12 @@ def run_merge(
             found, more = _logits(base.folder, folders, folder, _type(plan), trust=trust, must=verify == "logits")
             report |= found
             notes += more
-        report["notes"] = notes
+        # By the fingerprints a model card knows that what the adapter answered is this model's answer too.
+        report |= {
+            "adapter_fingerprints": [weights_fingerprint(adapter) for adapter in folders],
+            "fingerprint": weights_fingerprint(folder),
+            "notes": notes,
+        }
         write_report(folder, report)
         for path in folder.iterdir():
             if path.is_file() and path.suffix != ".safetensors":

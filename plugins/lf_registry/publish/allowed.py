@@ -42,7 +42,7 @@ _WHY_NOT = (
         "a cache, or another program's files",
     ),
     (r"runs/|events\.out\..*", "TensorBoard's files"),
-    (r"answers\.jsonl|summary\.json|report\.html", "a comparison, of which the card shows a part"),
+    (r"(?:answers|generated)\.jsonl|summary\.json|report\.html", "a comparison, of which the card shows a part"),
     (r"value_head\..*", "a value head, which the text model does not use"),
     (r".*\.(?:bin|pt|pth|pkl|ckpt)", "a pickle, which runs code when it is loaded"),
     (r".*\.gguf", "GGUF: it is made from the safetensors that go up"),

@@ -47,6 +47,7 @@ class Artifact:
         checkpoints: ``checkpoint-N`` folders of a training output that hold the same kind of weights, by step.
         facts: the JSON files that say how it was made (``trainer_state``, ``all_results``, ``merge_report``,
             ``config``, ``adapter_config``, ...), by the file's stem.
+        record: the folder of the training, where that is another: of a merged model, the adapter's.
     """
 
     folder: Path
@@ -56,6 +57,12 @@ class Artifact:
     base_model: str | None = None
     checkpoints: tuple[Path, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    record: Path | None = None
+
+    @property
+    def training(self) -> Path:
+        """Where the training's plots and logs are."""
+        return self.record or self.folder
 
     @property
     def method(self) -> str:

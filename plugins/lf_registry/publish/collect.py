@@ -16,7 +16,7 @@ from .allowed import is_allowed, why_not
 from .artifact import Artifact, Upload
 from .base_model import base_model_id
 from .clean import clean_json, clean_modelfile, is_cleaned
-from .plots import plot
+from .plots import merged_plots, plot
 from .recipe_files import dataset_entries, recipe_text
 
 CARD, RECIPE = "README.md", "recipe.yaml"
@@ -97,6 +97,7 @@ def collect(
                 problems.append(f"{path}: {outside}; copy the file itself here: cp --remove-destination")
         else:
             uploads += _uploads(artifact, name, path, base, problems, left)
+    uploads += merged_plots(artifact)
     notes = _made(uploads, recipe, card, base)
     if problems:
         raise UserError(problems, hint=_hint(problems))

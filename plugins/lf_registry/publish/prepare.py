@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
@@ -28,7 +29,7 @@ class Prepared:
         collection: the files, and what stays here.
         own_card: the text of the folder's README.md, when a person wrote it.
         notes: what the user should know.
-        checkpoints: of a training's checkpoints the files, by the folder's name; the card is the run's.
+        checkpoints: of a training's checkpoints the files, by the folder's name, with the run's card without answers.
         allowed: what the search finds and the user knows.
     """
 
@@ -85,7 +86,7 @@ def prepare(request: Request) -> Prepared:
     )
     card = _card_upload(text, allowed, from_folder=own is not None)
     collection = replace(_with(collection, card), left_out=left)
-    checkpoints = {name: _with(files, card, *plots) for name, files in checkpoints.items()}
+    checkpoints = _with_run_card(request, artifact, recipe, own, checkpoints, plots)
     notes += [*warnings, *collection.notes, *allowed.notes]
     return Prepared(artifact, recipe, collection, own, tuple(notes), checkpoints, allowed)
 
@@ -121,6 +122,22 @@ def _with(collection: Collection, *files: Upload) -> Collection:
     return replace(collection, uploads=tuple(by_name[name] for name in sorted(by_name)))
 
 
+def _with_run_card(
+    request: Request,
+    artifact: Artifact,
+    recipe: Recipe | None,
+    existing: str | None,
+    checkpoints: dict[str, Collection],
+    plots: Sequence[Upload] = (),
+) -> dict[str, Collection]:
+    """The checkpoints with the run's card, but for the answers, which are those of the run's last weights."""
+    if not checkpoints:
+        return {}
+    text, _ = _card(request, artifact, recipe, existing, answers=False)
+    card = Upload(CARD, len(text.encode()), content=text.encode())  # searched already: it says less than the run's
+    return {name: _with(files, card, *plots) for name, files in checkpoints.items()}
+
+
 def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> Prepared:
     """The same with a card for the full name of the repository, and with what people wrote into the one on the Hub.
 
@@ -143,7 +160,7 @@ def with_card(request: Request, prepared: Prepared, on_the_hub: str | None) -> P
     return replace(
         prepared,
         collection=_with(prepared.collection, card),
-        checkpoints={name: _with(files, card) for name, files in prepared.checkpoints.items()},
+        checkpoints=_with_run_card(request, prepared.artifact, prepared.recipe, existing, prepared.checkpoints),
         notes=(*prepared.notes, *new),
     )
 
@@ -165,7 +182,17 @@ def _own_card(artifact: Artifact) -> str | None:
     return None if is_generated(text) else text
 
 
-def _card(request: Request, artifact: Artifact, recipe: Recipe | None, existing: str | None) -> tuple[str, list[str]]:
+def _card(
+    request: Request, artifact: Artifact, recipe: Recipe | None, existing: str | None, *, answers: bool = True
+) -> tuple[str, list[str]]:
     # Before the account is known a name without a namespace stands for any.
     repo_id = request.repo_id if "/" in request.repo_id else f"OWNER/{request.repo_id}"
-    return make_card(artifact, recipe, repo_id, license=request.license, public=request.public, existing=existing)
+    return make_card(
+        artifact,
+        recipe,
+        repo_id,
+        license=request.license,
+        public=request.public,
+        existing=existing,
+        answers=answers,
+    )

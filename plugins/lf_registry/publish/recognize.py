@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from ..check.checkpoint_adapter import WEIGHTS as ADAPTER_WEIGHTS
 from ..check.checkpoint_weights import INDEX, SINGLE
 from ..recipes import Recipe
 from .artifact import Artifact
+from .record import RECORD, read_json, record_folder
 from .refuse import refuse_other
 
 #: The JSON files that say how a model was made.
@@ -35,7 +35,10 @@ def recognize(folder: str | Path, recipe: Recipe | None = None) -> Artifact:
     folder = Path(folder)
     refuse_other(folder, recipe)
     adapter = (folder / ADAPTER_WEIGHTS).is_file()
-    facts = {name: value for name in FACTS if (value := _json(folder / f"{name}.json")) is not None}
+    facts = {name: value for name in FACTS if (value := read_json(folder / f"{name}.json")) is not None}
+    record = record_folder(folder, facts)
+    if record != folder:
+        facts |= {name: value for name in RECORD if (value := read_json(record / f"{name}.json")) is not None}
     weights = (folder / ADAPTER_WEIGHTS,) if adapter else model_weights(folder)
     kind = facts.get("adapter_config", {}).get("peft_type") if adapter else None
     return Artifact(
@@ -46,6 +49,7 @@ def recognize(folder: str | Path, recipe: Recipe | None = None) -> Artifact:
         base_model=_base(facts, adapter) or _recipe_base(recipe),
         checkpoints=tuple(checkpoints(folder, adapter=adapter)),
         facts=facts,
+        record=record,
     )
 
 
@@ -63,7 +67,7 @@ def model_weights(folder: Path) -> tuple[Path, ...]:
     """The files that Transformers would load, in its own order: one file, or the shards of the index."""
     if (folder / SINGLE).is_file():
         return (folder / SINGLE,)
-    weight_map = (_json(folder / INDEX) or {}).get("weight_map")
+    weight_map = (read_json(folder / INDEX) or {}).get("weight_map")
     if isinstance(weight_map, dict):
         named = sorted({name for name in weight_map.values() if isinstance(name, str) and Path(name).name == name})
         return tuple(folder / name for name in named if (folder / name).is_file())
@@ -83,12 +87,3 @@ def _base(facts: dict[str, Any], adapter: bool) -> str | None:
 def _recipe_base(recipe: Recipe | None) -> str | None:
     name = recipe.values.get("model_name_or_path") if recipe else None
     return name if isinstance(name, str) and name else None
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None when there is none, ``complete`` says why."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -12,7 +12,7 @@ from ...templates import load_templates
 from ..artifact import Artifact
 from .data import Dataset
 from .licenses import License
-from .samples import CUT, read_samples, read_summary
+from .samples import CUT, Comparison
 from .sections import ORDER
 from .training import Training
 from .usage import Usage
@@ -33,6 +33,7 @@ class Content:
         base_license: the base model's, when it is known.
         languages: codes of its languages.
         recipe: whether a recipe goes up with it.
+        comparison: answers before and after, and sentences on them.
     """
 
     artifact: Artifact
@@ -47,6 +48,7 @@ class Content:
     base_license: License | None
     languages: tuple[str, ...]
     recipe: bool
+    comparison: Comparison
 
     @property
     def name(self) -> str:
@@ -81,7 +83,7 @@ def sections(content: Content) -> dict[str, str]:
 def _values(content: Content) -> dict[str, Any]:
     artifact, usage = content.artifact, content.usage
     repo = content.repo_id
-    samples, summary = read_samples(artifact.folder), read_summary(artifact.folder)
+    samples, summary = content.comparison.samples, content.comparison.sentences
     examples = [dataset.rows for dataset in content.datasets if dataset.use == "training"]
     saved = content.persona.strip().splitlines()[:1]
     terms = content.license.terms
@@ -98,6 +100,7 @@ def _values(content: Content) -> dict[str, Any]:
         "samples": samples,
         "cut": any(text.endswith(CUT) for sample in samples for text in sample.values()),
         "summary": summary,
+        "weights": content.comparison.weights,
         "needs": _needs(content),
         "usage": usage,
         "tokenizer_repo": repo if usage.tokenizer or artifact.kind == "model" else content.base,

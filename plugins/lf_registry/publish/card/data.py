@@ -17,6 +17,8 @@ _MOST_BYTES = 64 * 2**20
 _MOST_LETTERS = 200_000
 #: From this share of Hangul among the letters on, a text is called Korean. Prose reaches 0.8; with code blocks, 0.4.
 _KOREAN = 0.25
+#: What a recipe's datasets are for.
+USES = ("training", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Dataset:
 
     Attributes:
         name: its name in the recipe.
-        use: ``training`` or ``evaluation``.
+        use: one of ``USES``.
         hub: its id on the Hub; None for a local file.
         rows: how many; None when that was not read.
     """
@@ -43,7 +45,7 @@ def datasets_of(recipe: dict[str, Any]) -> tuple[list[Dataset], float | None]:
     """
     found, texts = [], []
     folder = recipe.get("dataset_dir", "data")
-    for key, use in (("dataset", "training"), ("eval_dataset", "evaluation")):
+    for key, use in zip(("dataset", "eval_dataset"), USES, strict=True):
         for name in names(recipe.get(key)):
             if folder == "ONLINE":
                 found.append(Dataset(name, use, hub=name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import UserError
@@ -12,12 +12,13 @@ from ..artifact import Artifact
 from ..base_model import find_base_model
 from .base_license import base_license
 from .body import Content, sections
-from .data import datasets_of, languages
+from .data import USES, datasets_of, languages
 from .front_matter import change, join, newline_of, parse, split
 from .licenses import License
 from .metadata import LICENSE_KEYS, merged, metadata, problems_of
 from .rules import choose_license, missing_notices, rules
-from .sections import is_generated, new_body, renew
+from .samples import Comparison, read_comparison
+from .sections import answered_by, is_generated, new_body, renew
 from .training import training_facts
 from .usage import usage_of
 
@@ -30,6 +31,7 @@ def make_card(
     license: str | None,
     public: bool,
     existing: str | None,
+    answers: bool = True,
 ) -> tuple[str, list[str]]:
     """Write the card, or renew one that stands there already.
 
@@ -43,6 +45,7 @@ def make_card(
         license: the Hub's identifier of the licence that was asked for; None for the base model's.
         public: whether it will be visible to all: then a licence's rules for names and notices must be kept.
         existing: the text of the README.md that is there, or None.
+        answers: show the answers of a comparison; a checkpoint's branch has the run's card, and other weights.
 
     Returns:
         The text, and warnings: one sentence each.
@@ -60,6 +63,8 @@ def make_card(
     found.problems += _repository_problems(repo_id)
     base, chosen, inherited = _base_and_license(artifact, values, own, license, found)
     content = _content(artifact, values, repo_id, base, chosen, inherited, recipe is not None)
+    if not answers:
+        content = replace(content, comparison=Comparison())
     for text, forbidden in rules(content, own):
         found.add(text, forbidden=forbidden and public)
     if not base:
@@ -69,7 +74,8 @@ def make_card(
     new, texts = metadata(content, values), sections(content)
     if existing.strip():
         replaced = [key for key in LICENSE_KEYS if license is not None and own.get(key) != new.get(key)]
-        card = _renewed(existing, merged(own, new) | {key: new.get(key) for key in replaced}, texts, found)
+        changes = merged(own, new) | {key: new.get(key) for key in replaced}
+        card = _renewed(existing, changes, texts, content.comparison, found)
     else:
         card = _new_card(new, new_body(content.name, texts))
     invalid = problems_of(parse(split(card)[0] or ""))
@@ -126,11 +132,18 @@ def _base_and_license(
         return base, _NO_LICENSE, inherited
 
 
-def _renewed(existing: str, changes: dict[str, Any], texts: dict[str, str], found: _Found) -> str:
-    """An existing card with changed metadata and renewed sections."""
+def _renewed(
+    existing: str, changes: dict[str, Any], texts: dict[str, str], comparison: Comparison, found: _Found
+) -> str:
+    """An existing card with changed metadata and renewed sections, without the answers of other weights."""
     block, body = split(existing)
     newline = newline_of(existing)
-    body, problems = renew(body, texts, newline)
+    others = answered_by(body) not in (None, comparison.weights) and not texts["samples"]
+    if others:
+        found.warnings.append(
+            f"README.md: its answers are those of other weights than these, so they are taken out. {comparison.again}"
+        )
+    body, problems = renew(body, {**texts, "samples": None} if others else texts, newline)
     found.problems += problems
     return join(existing, change(block or "", changes, newline) if changes else block or "", body)
 
@@ -180,4 +193,5 @@ def _content(
         inherited,
         tuple(languages(share, persona)),
         recipe,
+        read_comparison(artifact.folder, base, *([d.name for d in datasets if d.use == use] for use in USES)),
     )

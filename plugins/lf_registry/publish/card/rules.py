@@ -7,7 +7,6 @@ from typing import Any
 from ...errors import UserError
 from .body import Content
 from .licenses import License, contradiction, license_from_metadata, unknown_identifier, wrong_name
-from .samples import not_shown
 
 
 def choose_license(asked: str | None, own: dict[str, Any], base: License | None, base_name: str) -> License:
@@ -57,7 +56,7 @@ def rules(content: Content, own: dict[str, Any]) -> list[tuple[str, bool]]:
         if terms.notices and not any(name.startswith(("LICENSE", "NOTICE")) for name in files):
             text = f"license: the {terms.title} asks for a copy of itself beside the model: put LICENSE and NOTICE"
             found.append((f"{text} into {content.artifact.folder}", False))
-    found += [(text, False) for text in not_shown(content.artifact.folder)]
+    found += [(text, False) for text in content.comparison.notes]
     if not content.languages and not own.get("language"):
         text = "language: was not recognized; write it into the metadata of README.md, for example `language: [en]`"
         found.append((text, False))

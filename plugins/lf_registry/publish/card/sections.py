@@ -7,6 +7,7 @@ stays deleted, and one that is new (because there are samples now) is added.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .training import TRAINER_MARK
@@ -16,6 +17,7 @@ ORDER = ("about", "samples", "use", "training", "data", "limits", "license")
 #: What is added to a card that somebody wrote without us: facts that nobody knows by heart, and what a licence demands.
 ADDED = ("training", "license")
 _MARKER = re.compile(r"^<!-- lf-registry:(begin|end) ([\w-]+) -->(?=[ \t]*\r?$)", re.MULTILINE)
+_ANSWERS = re.compile(r"^<!-- lf-registry:answers ([0-9a-f]+) -->(?=[ \t]*\r?$)", re.MULTILINE)
 _RECORD = re.compile(r"^<!-- lf-registry:sections ([\w, -]*)-->(?=[ \t]*\r?$)", re.MULTILINE)
 #: The heading and the gaps of ``huggingface_hub``'s own template, which PEFT saves with every adapter.
 _TEMPLATE_HEADING, _GAP = "# Model Card for Model ID", "[More Information Needed]"
@@ -69,14 +71,21 @@ def find_sections(body: str) -> tuple[list[Section], list[str]]:
     return found, [f"README.md: {problem}{advice}" for problem in problems]
 
 
-def renew(body: str, texts: dict[str, str], newline: str = "\n") -> tuple[str, list[str]]:
+def answered_by(body: str) -> str | None:
+    """The fingerprint of the weights whose answers a card shows; None when it shows none, or does not say whose."""
+    found = _ANSWERS.search(body)
+    return found[1] if found else None
+
+
+def renew(body: str, texts: Mapping[str, str | None], newline: str = "\n") -> tuple[str, list[str]]:
     """Renew the generated sections of a card's body; every other byte stays.
 
     A body without markers is somebody's own: only the sections ``ADDED`` are put at its end.
 
     Args:
         body: what follows the metadata.
-        texts: section -> its new text; an empty one is not shown.
+        texts: section -> its new text. Where that is empty, there is nothing new to say, and what stands there stays;
+            where it is None, what stands there is not true any more and is taken out.
         newline: the card's line ending.
 
     Returns:
@@ -87,23 +96,25 @@ def renew(body: str, texts: dict[str, str], newline: str = "\n") -> tuple[str, l
         return body, problems
     record = _RECORD.search(body)
     if not found and record is None:
-        added = [name for name in ADDED if texts.get(name)]
-        parts = [_marked(name, texts[name]) for name in added] + [_record(list(ORDER))]
+        parts = [_marked(name, text) for name in ADDED if (text := texts.get(name))] + [_record(list(ORDER))]
         gap = newline * 2 if body.strip() else ""
         return body.rstrip("\r\n") + gap + _ending("\n\n".join(parts), newline) + newline, []
     standing = {section.name for section in found}
     known = set(re.split(r"[, ]+", record[1].strip())) | standing if record else set(ORDER)
     new = [name for name in ORDER if name not in known and texts.get(name)]
     pieces: list[tuple[int, int, str]] = [
-        (section.start, section.end, _ending(_marked(section.name, texts[section.name]), newline))
+        (section.start, section.end, _ending(_marked(section.name, text), newline))
         for section in found
-        if texts.get(section.name)
+        if (text := texts.get(section.name))
     ]
+    gone = [section for section in found if texts.get(section.name, "") is None]
+    pieces += [(section.start, section.end + len(_gap_after(body, section)), "") for section in gone]
     for name in new:
         place = _place(name, found, record)
-        pieces.append((place, place, _ending(_marked(name, texts[name]) + "\n\n", newline)))
-    if record and new:
-        names = [name for name in ORDER if name in known | set(new)]
+        pieces.append((place, place, _ending(_marked(name, texts[name] or "") + "\n\n", newline)))
+    if record and (new or gone):
+        left = (known | set(new)) - {section.name for section in gone}
+        names = [name for name in ORDER if name in left]
         pieces.append((record.start(), record.end(), _record(names)))
     for start, end, text in sorted(pieces, key=lambda piece: (piece[0], piece[1]), reverse=True):
         body = body[:start] + text + body[end:]
@@ -114,6 +125,11 @@ def _place(name: str, found: list[Section], record: re.Match[str] | None) -> int
     """Where a new section goes: in front of the next one that stands there, else in front of the record."""
     later = [section.start for section in found if name in ORDER[: _rank(section.name)]]
     return min(later) if later else record.start() if record else 0
+
+
+def _gap_after(body: str, section: Section) -> str:
+    """The line ends between a section and what follows it."""
+    return re.compile(r"[\r\n]*").match(body, section.end)[0]  # type: ignore[index]  # matches nothing, too
 
 
 def _rank(name: str) -> int:

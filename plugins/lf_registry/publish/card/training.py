@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..artifact import Artifact
+from ..plots import has_curve
+from ..record import hardware
 
 #: Loss plots that LLaMA-Factory draws, in the order of the card.
 _PLOTS = {"training_loss.png": "Training loss", "training_eval_loss.png": "Evaluation loss"}
@@ -58,6 +60,7 @@ def training_facts(artifact: Artifact, recipe: dict[str, Any], base: str) -> Tra
         "learning rate": _learning_rate(recipe),
         "longest example": f"{recipe['cutoff_len']:,} tokens" if isinstance(recipe.get("cutoff_len"), int) else "",
         "DeepSpeed": _code(Path(recipe["deepspeed"]).name) if isinstance(recipe.get("deepspeed"), str) else "",
+        "hardware": hardware(artifact.training),
         "time": duration(results.get("train_runtime")),
         "training loss": _number(results.get("train_loss")),
         "evaluation loss": _number(eval_loss),
@@ -66,9 +69,13 @@ def training_facts(artifact: Artifact, recipe: dict[str, Any], base: str) -> Tra
         {name: text for name, text in rows.items() if text},
         evaluations if len(evaluations) > 1 else (),
         float(eval_loss) if isinstance(eval_loss, int | float) else None,
-        {name: what for name, what in _PLOTS.items() if (artifact.folder / name).is_file()},
+        {name: what for name, what in _PLOTS.items() if _is_drawn(artifact.training / name, state)},
         _versions(artifact, facts),
     )
+
+
+def _is_drawn(path: Path, state: dict[str, Any]) -> bool:
+    return path.is_file() and has_curve(path.name, state)
 
 
 def duration(seconds: object) -> str:
@@ -94,7 +101,7 @@ def _code(value: object) -> str:
 def _method(artifact: Artifact, recipe: dict[str, Any], adapter: dict[str, Any]) -> str:
     stage = {"sft": "supervised fine-tuning", "pt": "continued pre-training", "dpo": "DPO", "kto": "KTO", "ppo": "PPO"}
     parts = [stage.get(str(recipe.get("stage")), "")]
-    kind = artifact.peft_type or str(recipe.get("finetuning_type", "")).upper()
+    kind = artifact.peft_type or adapter.get("peft_type") or str(recipe.get("finetuning_type", "")).upper()
     if kind == "LORA":
         rank, alpha = adapter.get("r", recipe.get("lora_rank")), adapter.get("lora_alpha", recipe.get("lora_alpha"))
         name = "DoRA" if adapter.get("use_dora") else "rsLoRA" if adapter.get("use_rslora") else "LoRA"
@@ -158,7 +165,7 @@ def _loss_of_the_last_weights(state: dict[str, Any], recipe: dict[str, Any]) -> 
 
 def _versions(artifact: Artifact, facts: dict[str, Any]) -> dict[str, str]:
     """Versions of the training: from the card that the Trainer wrote, else from the configs that were saved."""
-    card = artifact.folder / "README.md"
+    card = artifact.training / "README.md"
     found: dict[str, str] = {}
     if card.is_file():
         text = card.read_text(encoding="utf-8", errors="replace")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...fingerprint import saved_chat_template
 from ..artifact import Artifact
 from ..complete import has_tokenizer
 
@@ -52,7 +53,7 @@ def usage_of(artifact: Artifact, recipe: dict[str, Any]) -> Usage:
     own = artifact.kind == "model" or (has_tokenizer(folder) and bool(tokenizer))
     config = artifact.facts.get("config") or _read(folder / "config.json")
     return Usage(
-        _chat_template(folder, tokenizer) if own else "",
+        saved_chat_template(folder) if own else "",
         _stops(folder, tokenizer) if own else (),
         artifact.kind == "model" and _read(folder / "generation_config.json").get("eos_token_id") is not None,
         own,
@@ -71,18 +72,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _chat_template(folder: Path, tokenizer: dict[str, Any]) -> str:
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        return path.read_text(encoding="utf-8", errors="replace")
-    for value in (tokenizer.get("chat_template"), _read(folder / "chat_template.json").get("chat_template")):
-        named = value if isinstance(value, list) else [{"name": "default", "template": value}]
-        for item in named:
-            if item.get("name") == "default" and isinstance(item.get("template"), str):
-                return item["template"]
-    return ""
 
 
 def _stops(folder: Path, tokenizer: dict[str, Any]) -> tuple[str, ...]:
