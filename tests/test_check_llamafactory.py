@@ -73,3 +73,13 @@ def test_llamafactory_treats_the_folder_as_we_say(checkpoints, one_process):
         get_train_args(dict(checkpoints("adapter_model.safetensors").values))
     resumed = get_train_args(dict(checkpoints("checkpoint-5/x", "checkpoint-20/x").values))[2]
     assert resumed.resume_from_checkpoint.endswith("checkpoint-20")
+
+
+@pytest.mark.parametrize(("ratio", "steps"), [(0.1, 10), (1.0, 1)])
+def test_what_the_installed_transformers_makes_of_a_deprecated_key(tmp_path, ratio, steps):
+    """What the rules of ``rules_deprecated.py`` say of ``warmup_ratio``."""
+    from transformers import TrainingArguments
+
+    old = TrainingArguments(output_dir=str(tmp_path), warmup_ratio=ratio)
+    assert old.warmup_steps == ratio
+    assert old.get_warmup_steps(100) == steps
