@@ -33,7 +33,7 @@ CASES = [
     {"method": "ia3"},
     {"method": "ia3", "target_modules": ["k_proj", "v_proj", "down_proj"]},
     {"method": "vera", "r": 16},
-    {"method": "adalora", "init_r": 4},
+    {"method": "adalora", "init_r": 4, "target_r": 2},
     {"method": "lora", "r": 4, "use_dora": True, "target_modules": ["q_proj", "down_proj"]},
 ]
 

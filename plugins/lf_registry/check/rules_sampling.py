@@ -27,13 +27,14 @@ def sorted_by_length(values: Values, recipe: Recipe) -> Iterator[Finding]:
             "remove it",
         )
     elif stage(values) == "sft" and is_on(values, "do_predict"):
+        alone = "predict in a run of its own, with" if is_on(values, "do_train") else "to predict, write"
         yield error(
             recipe,
             "predictions-sorted",
             key,
             "what is predicted is sorted by length too: in generated_predictions.jsonl each prompt stands beside the "
             "answer and the label of another row",
-            f"add {key}=random to the command that predicts, and predict in a run of its own",
+            f"{alone} `{key}: random`",
         )
 
 
