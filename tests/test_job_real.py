@@ -14,6 +14,7 @@ import pytest
 
 from conftest import ROOT
 from job_runs import SCRIPT
+from lf_registry.resume.judge import validate
 from lf_registry.tiny.model import build_model
 
 RECIPE = """
@@ -52,7 +53,7 @@ def test_a_job_that_is_killed_while_it_trains_goes_on_and_repeats_nothing(comman
     environment = os.environ | {"PYTHON": sys.executable, "LF_REGISTRY_JOBS": str(tmp_path / "jobs")}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as job:
         until = time.monotonic() + 300
-        while not (tmp_path / "out/checkpoint-2/trainer_state.json").exists():
+        while validate(tmp_path / "out/checkpoint-2"):  # its last file is there before it is written
             assert time.monotonic() < until and job.poll() is None, job.stdout.read().decode()[-3000:]
             time.sleep(0.01)
         processes = [psutil.Process(job.pid), *psutil.Process(job.pid).children(recursive=True)]

@@ -226,6 +226,8 @@ def test_a_full_disk(trainer, small_disk, seen_before):
     run = trainer.start(out, *overrides)
     if seen_before:
         run.wait_for("checkpoint-2/trainer_state.json")
+        while validate(out / "checkpoint-2"):  # the file is there before it is written
+            time.sleep(0.002)
         with (small_disk / "ballast").open("wb") as stream:
             stream.truncate(0)
             os.posix_fallocate(stream.fileno(), 0, os.statvfs(small_disk).f_bavail * 4096 - 200_000)
