@@ -183,6 +183,12 @@ def test_an_unknown_section_is_left_alone():
     assert "begin later -->\nx\n" in renew(body, TEXTS)[0]
 
 
+def test_several_new_sections_come_in_the_order_of_a_card():
+    again, problems = renew("내가 썼다.\n\n<!-- lf-registry:sections  -->\n", dict.fromkeys(ORDER, "x"))
+    assert not problems and re.findall("begin (.+?) -->", again) == list(ORDER)
+    assert renew(again, dict.fromkeys(ORDER, "x")) == (again, [])
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="<-"), max_size=30), min_size=8, max_size=8),

@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ..html_page import render
 from .hidden import without_secrets
+from .page import render
 from .plots import lengths_svg, lengths_words, share_svg, share_words
 from .preview import headline
 from .report import DatasetReport, Report, Sample

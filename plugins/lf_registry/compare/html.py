@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..html_page import render
+from ..check.page import render
 from .differences import marked
 from .metrics import METRICS, Metric
 from .plots import plots

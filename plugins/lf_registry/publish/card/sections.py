@@ -116,7 +116,8 @@ def renew(body: str, texts: Mapping[str, str | None], newline: str = "\n") -> tu
         left = (known | set(new)) - {section.name for section in gone}
         names = [name for name in ORDER if name in left]
         pieces.append((record.start(), record.end(), _record(names)))
-    for start, end, text in sorted(pieces, key=lambda piece: (piece[0], piece[1]), reverse=True):
+    pieces.sort(key=lambda piece: (piece[0], piece[1]))
+    for start, end, text in reversed(pieces):  # from the end, so that places stay; those at one place come in order
         body = body[:start] + text + body[end:]
     return body, []
 
