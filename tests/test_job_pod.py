@@ -122,14 +122,14 @@ def test_the_only_copy_is_never_lost(desk: Desk):
 def test_a_training_that_saved_nothing_does_not_keep_a_pod_without_a_volume(desk: Desk, hub):
     words = ("recipe.yaml", "--publish", "tester/try", "--stop", *QUICK)
     online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token, "NO_PROXY": "127.0.0.1"}
-    failed = desk.job(*words, **POD, TRAIN="fail", **online)
+    failed = desk.job(*words, **POD, TRAIN="fail", SAID="hf_" + "x" * 34, **online)
     assert failed.returncode == 1 and pod_calls(desk) == [STOP], failed.stdout + failed.stderr
     assert (
         f"the log is uploaded, because its disk goes with the pod: {hub.endpoint}/tester/try-job-log" in failed.stdout
     )
     assert "copy the log until then" not in failed.stdout
     repo = hub.repo("tester/try-job-log")
-    assert repo.private and b"CUDA out of memory" in repo.read("job.log", "main")
+    assert repo.private and b"CUDA out of memory (hidden)" in repo.read("job.log", "main")
     offline = desk.job(*words, **POD, TRAIN="fail", HF_TOKEN="x")
     assert "the log could not be uploaded: HF_HUB_OFFLINE is set" in offline.stdout
     assert "copy the log until then" in offline.stdout and pod_calls(desk) == [STOP, STOP]
