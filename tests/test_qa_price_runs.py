@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import peft_runs
 from conftest import ROOT
-from lf_registry.compare.metrics import METRICS
+from lf_registry.compare.metrics import METRICS, chosen
 from lf_registry.tiny.model import build_model, load
 
 ROWS = 6
@@ -168,8 +168,13 @@ def test_the_loss_is_on_the_answer_and_its_end_alone(name, base, runs):
 
 
 def test_every_recipe_says_how_it_is_evaluated():
-    for name in ("inha_qa_qlora", "inha_qa_lora", "price_qlora"):
+    for name in ("inha_qa_qlora", "inha_qa_lora", "inha_qa_prefix", "price_qlora"):
         command = evaluation(ROOT / "recipes" / f"{name}.yaml")
         assert command[:3] == ["llamafactory-cli", "train", f"recipes/{name}.yaml"]
         assert all("=" in argument for argument in command[3:])
         assert {"do_train=false", "do_predict=true", "predict_with_generate=true", "do_sample=false"} <= set(command)
+        header = (ROOT / "recipes" / f"{name}.yaml").read_text(encoding="utf-8").partition("\n\n###")[0]
+        told = shlex.split(" ".join(header.replace("\n#", " ").partition("lf-registry compare ")[2].split("(")[:1]))
+        options = dict(zip(told[::2], told[1::2], strict=True))
+        assert options["--recipe"] == f"recipes/{name}.yaml" and chosen([options["--metric"]])
+        assert f"max_new_tokens={options['--max-new-tokens']}" in command

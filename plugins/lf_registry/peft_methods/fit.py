@@ -69,12 +69,8 @@ def _cache(config: Mapping[str, Any]) -> tuple[int, int] | None:
     """(numbers per token, heads) of one layer's keys, where heads share them; None otherwise."""
     text = config.get("text_config")
     config = text if isinstance(text, Mapping) else config
-    shared, hidden, heads = (
-        config.get("num_key_value_heads"),
-        size(config, "token_dim"),
-        size(config, "num_attention_heads"),
-    )
+    shared, width = config.get("num_key_value_heads"), config.get("head_dim")
+    hidden, heads = size(config, "token_dim"), size(config, "num_attention_heads")
     if type(shared) is not int or not hidden or not heads:
         return None
-    width = config.get("head_dim")
     return ((width if type(width) is int else hidden // heads) * shared, shared)
