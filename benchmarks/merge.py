@@ -155,11 +155,11 @@ def measure(work: Path, options: argparse.Namespace) -> None:
             str(recipe),
         ]
     print(f"base {size / 1e9:.2f} GB, {options.rounds} interleaved rounds, {options.threads} threads", flush=True)
-    for path in base.iterdir():  # warm the cache
-        subprocess.run(["cat", str(path)], check=True, stdout=subprocess.DEVNULL)
     seen: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
     for _ in range(options.rounds):
         for name, command in commands.items():
+            for path in base.iterdir():  # warm the cache each time: some systems empty it within a minute
+                subprocess.run(["cat", str(path)], check=True, stdout=subprocess.DEVNULL)
             seen[name].append(timed(command))
             shutil.rmtree(out, ignore_errors=True)
             os.sync()
