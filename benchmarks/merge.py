@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+EXPORT_NAME = "llamafactory-cli export"
+WIDTH = 15
 PEFT = """
 import sys, torch
 from transformers import AutoModelForCausalLM
@@ -149,30 +151,33 @@ def measure(work: Path, options: argparse.Namespace) -> None:
     if options.peft:
         commands["PEFT"] = [sys.executable, "-c", PEFT, str(base), str(adapter), str(out)]
     if options.export:
-        commands["llamafactory-cli export"] = [
-            str(Path(sys.executable).with_name("llamafactory-cli")),
-            "export",
-            str(recipe),
-        ]
+        commands[EXPORT_NAME] = [str(Path(sys.executable).with_name("llamafactory-cli")), "export", str(recipe)]
     print(f"base {size / 1e9:.2f} GB, {options.rounds} interleaved rounds, {options.threads} threads", flush=True)
     seen: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
     for _ in range(options.rounds):
         for name, command in commands.items():
-            for path in base.iterdir():  # warm the cache each time: some systems empty it within a minute
-                subprocess.run(["cat", str(path)], check=True, stdout=subprocess.DEVNULL)
+            # Warm up each time: some systems empty the cache within a minute, and some virtual machines give memory
+            # back that nobody uses, and wait for it when it is needed again.
+            shutil.copytree(base, out)
+            shutil.rmtree(out)
+            os.sync()
             seen[name].append(timed(command))
             shutil.rmtree(out, ignore_errors=True)
             os.sync()
-    print(f"{'':24}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{'/ cp -r':>9}{'/ cp; sync':>12}")
+    beside = ("cp -r", "cp -r; sync")
+    print(f"{'':24}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}" + "".join(f"{'/ ' + name:>{WIDTH}}" for name in beside))
     for name, runs in seen.items():
         wall, cpu, peak = (statistics.median(run[i] for run in runs) for i in range(3))
         ratios = [
-            statistics.median(run[0] / copy[0] for run, copy in zip(runs, seen[kind], strict=True)) for kind in _COPIES
+            statistics.median(run[0] / to[0] for run, to in zip(runs, seen[kind], strict=True)) for kind in beside
         ]
-        print(f"{name:24}{wall:8.2f}{cpu:8.2f}{peak:9.0f}{ratios[0]:9.2f}{ratios[1]:12.2f}")
+        print(f"{name:24}{wall:8.2f}{cpu:8.2f}{peak:9.0f}" + "".join(f"{ratio:{WIDTH}.2f}" for ratio in ratios))
+    if options.export:
+        for name, runs in seen.items():
+            faster = sorted(to[0] / run[0] for run, to in zip(runs, seen[EXPORT_NAME], strict=True))
+            least, middle, most = faster[0], statistics.median(faster), faster[-1]
+            print(f"export takes {middle:.1f} ({least:.1f} to {most:.1f}) times as long as {name}")
 
-
-_COPIES = ("cp -r", "cp -r; sync")
 
 if __name__ == "__main__":
     main()
