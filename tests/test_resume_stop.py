@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from lf_registry.resume import stop
@@ -182,7 +183,7 @@ if rank == "0":
     print("training", flush=True)
 while (asked := requests.take(None)) != stop.STOP:
     if asked:
-        print("saved", flush=True)
+        os.write(1, b"saved\\n")  # whole: torchrun's Python does not buffer, and the other worker writes too
     time.sleep(0.01)
 time.sleep(0.5)
 if rank == "0":
@@ -211,5 +212,6 @@ def test_sigterm_through_the_real_torchrun(tmp_path, everybody):
         assert process.wait(timeout=120) == stop.RESUME_ME
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            for one in (*psutil.Process(process.pid).children(recursive=True), process):
+                one.kill()  # torchrun's workers have sessions of their own
         process.communicate()
