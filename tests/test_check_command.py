@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from lf_registry import cli
 
 LF = str(Path(sys.executable).parent / "lf-registry")
 RECIPE = {
@@ -63,19 +62,12 @@ def fresh(write):
 
 
 @pytest.fixture
-def run(write, capsys, monkeypatch):
+def run(write, lf):
     """Run the command in this process, which has LLaMA-Factory imported already."""
 
     def run(*arguments: str, recipe: dict | None = None) -> Done:
         write(recipe)
-        monkeypatch.setattr(sys, "argv", ["lf-registry", "check", *arguments])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        return Done(code, *capsys.readouterr())
+        return Done(*lf("check", *arguments))
 
     return run
 
