@@ -26,7 +26,7 @@ leave({code})
 """
 
 
-@pytest.mark.parametrize("imports", ["", "import torch"])
+@pytest.mark.parametrize("imports", ["", "import torch", "from lf_registry.merge import aten; aten.load_early()"])
 @pytest.mark.parametrize("code", [0, 3])
 def test_nothing_is_lost(imports: str, code: int):
     script = SCRIPT.format(imports=imports, code=code)
@@ -34,8 +34,9 @@ def test_nothing_is_lost(imports: str, code: int):
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, "main\nthread\nhandler\n", "")
 
 
-def test_python_does_not_take_torch_apart():
-    script = "import torch, sys\nfrom lf_registry.leave import leave\n"
+@pytest.mark.parametrize("imports", ["import torch", "from lf_registry.merge import aten"])
+def test_python_does_not_take_torch_apart(imports: str):
+    script = f"{imports}\nfrom lf_registry.leave import leave\n"
     script += "class Last:\n    def __del__(self): print('taken apart', flush=True)\nlast = Last()\nleave(0)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,33 +15,50 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from lf_registry.merge import arithmetic, plain
-from lf_registry.merge.blas import matrix_product
+from lf_registry.merge import arithmetic, aten, plain
+from lf_registry.merge.aten import View
 from lf_registry.merge.checkpoint import parts_of
 from lf_registry.merge.operations import AddDelta, OutTensor
 from lf_registry.tensors import read_header
 from merge_models import save_adapter
 
-WITH_MKL = sys.platform == "linux" and platform.machine() == "x86_64"
-needs_mkl = pytest.mark.skipif(not WITH_MKL, reason="torch has MKL on x86 Linux only; elsewhere torch is imported")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch is imported")
 TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
-#: Ties, the largest values, infinity and NaN with bits that a careless rounding turns into numbers.
-ODD = [0x3F808000, 0x3F818000, 0x3F817FFF, 0x3F808001, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0x7FFFFFFF, 0xFFFFFFFF, 1]
+#: NaN with bits that a careless rounding turns into a number.
+NAN_THAT_ROUNDS_TO_ZERO = 0x7FFFFFFF
 
 
-@needs_mkl
-def test_torchs_library_still_has_its_matrix_product():
-    assert matrix_product() is not None
+@needs_linux
+def test_torchs_library_still_has_its_interface():
+    assert aten.available()
 
 
-@needs_mkl
+@needs_linux
+def test_what_torch_refuses_is_an_error(capfd):
+    with pytest.raises(RuntimeError, match="cpu_mm_out failed"):
+        aten.product(*(View(np.ones((2, 3), np.float32)) for _ in range(3)))
+    assert "mat1 and mat2" in capfd.readouterr().err
+
+
+@needs_linux
+def test_a_library_that_is_missing_or_another(monkeypatch, tmp_path):
+    for place in ([], [str(tmp_path)]):
+        spec = SimpleNamespace(submodule_search_locations=place)
+        monkeypatch.setattr(aten.importlib.util, "find_spec", lambda name, spec=spec: spec)
+        assert aten._load.__wrapped__() is None
+    monkeypatch.undo()
+    monkeypatch.setattr(aten, "_FUNCTIONS", ("no_such_function",))
+    assert aten._load.__wrapped__() is None
+
+
+@needs_linux
 @settings(max_examples=60, deadline=None)
 @given(m=st.integers(32, 300), k=st.integers(1, 130), n=st.integers(32, 300))
 def test_any_product_has_torchs_bits(m, k, n):
     torch.manual_seed(m * k * n)
     b, a = torch.randn(m, k), torch.randn(k, n)
     out = np.empty((m, n), np.float32)
-    matrix_product()(b.numpy(), a.numpy(), out)
+    aten.product(View(b.numpy()), View(a.numpy()), View(out))
     assert torch.equal(torch.from_numpy(out), b @ a)
 
 
@@ -83,7 +100,7 @@ def run(engine, tensor, data, first=0):
         return pool.submit(merge).result()
 
 
-@needs_mkl
+@needs_linux
 @settings(max_examples=40, deadline=None)
 @given(
     rows=st.integers(32, 200),
@@ -99,21 +116,7 @@ def test_any_tensor_has_torchs_bits(tensors, rows, width, dtype, kind, pairs):
     assert run(plain, tensor, data, rows - 32) == run(arithmetic, tensor, data, rows - 32)
 
 
-@needs_mkl
-def test_every_rounding_to_bf16_is_torchs():
-    around = np.arange(0, 1 << 32, 65_521, dtype=np.uint64).astype(np.uint32)
-    bits = np.concatenate([around, np.array(ODD, np.uint32)]).reshape(1, -1)
-    wide = bits.view(np.float32).copy()
-    got = np.empty(bits.shape, np.uint16)
-    with np.errstate(all="ignore"):
-        plain._narrow(wide, got, np.empty_like(wide))
-    expected = torch.from_numpy(bits.view(np.float32).copy()).to(torch.bfloat16)
-    got = torch.from_numpy(got).view(torch.bfloat16)
-    assert torch.equal(got.isnan(), expected.isnan())
-    assert torch.equal(got[~got.isnan()], expected[~got.isnan()])
-
-
-@needs_mkl
+@needs_linux
 @pytest.mark.parametrize("dtype", list(TYPES))
 @pytest.mark.parametrize("pairs", [[], [(4, 1.7)]], ids=["replaced", "merged"])
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
@@ -125,7 +128,26 @@ def test_a_value_that_is_no_number_is_seen(tensors, dtype, pairs, broken):
     assert not run(plain, tensor, data)[1]
 
 
-@needs_mkl
+@needs_linux
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("matrix", ["a0", "b0"])
+@pytest.mark.parametrize("scaling", [1.0, 1.7, -2.0])
+@pytest.mark.parametrize("bits", [NAN_THAT_ROUNDS_TO_ZERO, NAN_THAT_ROUNDS_TO_ZERO | 0x80000000, 0x7F800001])
+def test_no_nan_of_an_adapter_becomes_a_number(tensors, matrix, scaling, bits):
+    tensor, data = tensors(40, 40, "BF16", torch.float32, [(4, scaling)])
+    (step,) = tensor.operations
+    part = step.a if matrix == "a0" else step.b
+    with part.path.open("r+b") as file:
+        file.seek(part.start)
+        file.write(bits.to_bytes(4, "little"))
+    merged, finite = run(plain, tensor, data)
+    expected, _ = run(arithmetic, tensor, data)
+    merged, expected = (torch.frombuffer(bytearray(each), dtype=torch.bfloat16) for each in (merged, expected))
+    assert not finite
+    assert expected.isnan().any() and torch.equal(merged.isnan(), expected.isnan())
+
+
+@needs_linux
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "F32"])
 def test_a_sum_that_becomes_infinite_is_seen(tensors, dtype):
     largest = float(torch.finfo(TYPES[dtype]).max)
@@ -135,7 +157,7 @@ def test_a_sum_that_becomes_infinite_is_seen(tensors, dtype):
     assert not finite
 
 
-@needs_mkl
+@needs_linux
 @pytest.mark.parametrize("pairs", [[(4, 1.7)], []])
 def test_what_is_not_plain_is_left_to_torch(tensors, pairs):
     tensor, _ = tensors(40, 40, "BF16", torch.float32, pairs)
@@ -150,7 +172,7 @@ def test_what_is_not_plain_is_left_to_torch(tensors, pairs):
         assert not plain.possible([narrow])
 
 
-@needs_mkl
+@needs_linux
 def test_a_plain_merge_does_not_import_torch(bases, tmp_path):
     """The import costs more than the merge of a model of three gigabytes."""
     base = bases("llama")

@@ -34,11 +34,12 @@ def leave(code: int) -> None:
     """End the process with an exit code.
 
     With torch loaded, Python's own end frees some hundred thousand objects one by one, which costs as much as copying
-    a gigabyte. What must happen at the end happens here: threads are waited for, exit handlers run, output is flushed.
+    a gigabyte; torch's library alone costs a fifth of a second. What must happen at the end happens here: threads are
+    waited for, exit handlers run, output is flushed.
     """
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in what follows: no traceback of Python's own end
-    if "torch" not in sys.modules:
+    if not {"torch", "lf_registry.merge.aten"} & sys.modules.keys():
         sys.exit(code)
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:

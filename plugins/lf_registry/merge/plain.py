@@ -1,4 +1,4 @@
-"""The plain case, LoRA on linear layers, in NumPy with torch's matrix product: the same bits without ``import torch``.
+"""The plain case, LoRA on linear layers, in NumPy and torch's library: the same bits without ``import torch``.
 
 The order of the roundings is that of ``arithmetic``.
 """
@@ -11,18 +11,24 @@ from functools import lru_cache
 
 import numpy as np
 
-from .blas import matrix_product, one_thread
+from . import aten
+from .aten import View
 from .checkpoint import Part
 from .operations import FEWEST_ROWS, AddDelta, Operation, OutTensor
 from .reading import part_bytes
 
-#: Integers of the types' sizes, and their bits when all bits of the exponent are set: infinite or NaN.
-_BITS = {"BF16": (np.uint16, 0x7F80), "F16": (np.uint16, 0x7C00), "F32": (np.uint32, 0x7F800000)}
+#: Integers of the types' sizes, without and with a sign, and the bits of infinity.
+_BITS = {
+    "BF16": (np.uint16, np.int16, 0x7F80),
+    "F16": (np.uint16, np.int16, 0x7C00),
+    "F32": (np.uint32, np.int32, 0x7F800000),
+}
+_ARRAYS = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 
 def possible(tensors: list[OutTensor]) -> bool:
     """Whether all of these can be merged here."""
-    return all(_is_plain(tensor) for tensor in tensors) and matrix_product() is not None
+    return all(_is_plain(tensor) for tensor in tensors) and aten.available()
 
 
 def _is_plain(tensor: OutTensor) -> bool:
@@ -37,34 +43,41 @@ def _is_linear(operation: Operation) -> bool:
 
 
 @lru_cache(maxsize=6)
-def load(part: Part) -> np.ndarray:
+def load(part: Part) -> View:
     """Read a tensor of an adapter as fp32, as PEFT does.
 
     Raises:
         OSError: the file is shorter than its header said a moment ago.
     """
-    data = part_bytes(part)
-    if part.dtype == "BF16":
-        wide = np.empty(part.shape, np.float32)
-        _widen(np.frombuffer(data, np.uint16).reshape(part.shape), wide)
-        return wide
-    kind = {"F16": np.float16, "F32": np.float32, "F64": np.float64}[part.dtype]
-    return np.frombuffer(data, kind).reshape(part.shape).astype(np.float32, copy=False)
+    values = View(np.frombuffer(part_bytes(part), _ARRAYS[part.dtype]).reshape(part.shape), part.dtype)
+    if part.dtype == "F32":
+        return values
+    wide = View(np.empty(part.shape, np.float32))
+    aten.convert(values, wide)
+    return wide
 
 
 class Scratch:
     """Buffers of one thread, made as large as the largest piece."""
 
     def __init__(self) -> None:
-        one_thread()
+        aten.one_thread()
         self._memory: dict[str, np.ndarray] = {}
+        self._views: dict[tuple[int, tuple[int, ...], str], View] = {}
 
-    def get(self, name: str, rows: int, columns: int) -> np.ndarray:
-        """A buffer of 4 bytes a value, [rows, columns], whose content is undefined; the same for the same name."""
+    def get(self, name: str, rows: int, columns: int) -> View:
+        """An fp32 buffer [rows, columns] whose content is undefined; the same memory for the same name."""
         held = self._memory.get(name)
         if held is None or held.size < rows * columns:
             held = self._memory[name] = np.empty(rows * columns, np.float32)
-        return held[: rows * columns].reshape(rows, columns)
+        return self.view(held[: rows * columns].reshape(rows, columns), "F32")
+
+    def view(self, array: np.ndarray, dtype: str) -> View:
+        """The array as a tensor; kept, because most pieces have the memory and the shape of the one before."""
+        key = (array.ctypes.data, array.shape, dtype)
+        if key not in self._views:
+            self._views[key] = View(array, dtype)
+        return self._views[key]
 
 
 class Rows:
@@ -88,61 +101,40 @@ class Rows:
         """
         if not data:
             return data, True
-        kind, infinite = _BITS[self.dtype]
+        kind, signed, infinite = _BITS[self.dtype]
         bits = np.frombuffer(data, kind).reshape(-1, self.width)
+        values = scratch.view(bits, self.dtype)
         with np.errstate(all="ignore"):  # what becomes infinite is found at the end
             for step in self.steps:
-                self._add(bits, step(first, len(bits), scratch), scratch)
-            spare = scratch.get("delta", *bits.shape).view(kind)[:, : self.width]
-            return data, bool(np.bitwise_and(bits, infinite, out=spare).max() < infinite)
-
-    def _add(self, bits: np.ndarray, delta: np.ndarray, scratch: Scratch) -> None:
-        """Add in fp32 and round once; in place, and ``delta`` is overwritten."""
-        if self.dtype == "F32":
-            np.add(bits.view(np.float32), delta, out=bits.view(np.float32))
-            return
-        wide = scratch.get("wide", *bits.shape)
-        if self.dtype == "F16":
-            np.add(bits.view(np.float16), delta, out=wide)
-            np.copyto(bits.view(np.float16), wide, casting="unsafe")
-        else:
-            _widen(bits, wide)
-            np.add(wide, delta, out=wide)
-            _narrow(wide, bits, delta)
+                _add(values, step(first, len(bits), scratch), scratch)
+        # Without its sign bit, what is infinite or NaN is the largest integer. Signed integers show the largest
+        # positive value, those without a sign the largest negative one.
+        sign = np.iinfo(signed).max + 1
+        return data, bool(bits.view(signed).max() < infinite and bits.max() < (infinite | sign))
 
 
-def _step(operation: AddDelta) -> Callable[[int, int, Scratch], np.ndarray]:
-    a, b, scaling = load(operation.a), load(operation.b), operation.scaling
+def _add(values: View, delta: View, scratch: Scratch) -> None:
+    """Add in fp32 and round once; in place."""
+    wide = values if values.array.dtype.itemsize == 4 else scratch.get("wide", *values.array.shape)
+    if wide is not values:
+        aten.convert(values, wide)
+    sums = wide.array.view(np.float32)
+    np.add(sums, delta.array, out=sums)
+    if wide is not values:
+        aten.convert(wide, values)
+
+
+def _step(operation: AddDelta) -> Callable[[int, int, Scratch], View]:
+    a, b, scaling = load(operation.a), load(operation.b).array, operation.scaling
     if abs(math.frexp(scaling)[0]) == 0.5:  # a power of two commutes with every rounding, which saves a pass
-        b, scaling = b * np.float32(scaling), 1.0
-    product = matrix_product()
-    assert product is not None  # ``possible`` said so
+        with np.errstate(all="ignore"):
+            b, scaling = b * np.float32(scaling), 1.0
 
-    def delta(first: int, rows: int, scratch: Scratch) -> np.ndarray:
-        out = scratch.get("delta", rows, a.shape[1])
-        product(b[first : first + rows], a, out)
-        return out if scaling == 1.0 else np.multiply(out, np.float32(scaling), out=out)
+    def delta(first: int, rows: int, scratch: Scratch) -> View:
+        out = scratch.get("delta", rows, a.array.shape[1])
+        aten.product(View(b[first : first + rows]), a, out)
+        if scaling != 1.0:
+            np.multiply(out.array, np.float32(scaling), out=out.array)
+        return out
 
     return delta
-
-
-def _widen(bf16: np.ndarray, wide: np.ndarray) -> None:
-    """Bf16 is the upper half of fp32."""
-    bits = wide.view(np.uint32)
-    np.copyto(bits, bf16)
-    np.left_shift(bits, 16, out=bits)
-
-
-def _narrow(wide: np.ndarray, bf16: np.ndarray, spare: np.ndarray) -> None:
-    """Round fp32 to bf16, to the nearest and ties to even; ``wide`` and ``spare`` are overwritten.
-
-    Half of the last place that stays is added, less a bit when that place is even. A carry into the exponent is right.
-    """
-    if np.isnan(wide.max()):  # the sum would turn some NaN into a number
-        np.putmask(wide, np.isnan(wide), np.float32(np.nan))
-    bits, odd = wide.view(np.uint32), spare.view(np.uint32)
-    np.right_shift(bits, 16, out=odd)
-    np.bitwise_and(odd, 1, out=odd)
-    np.add(bits, odd, out=bits)
-    np.add(bits, 0x7FFF, out=bits)
-    np.right_shift(bits, 16, out=bf16, casting="unsafe")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError, WrongUsage
 from ..fingerprint import weights_fingerprint
 from .adapter import read_adapter
+from .aten import load_early
 from .checkpoint import FLOATS, read_base
 from .finish import (
     check_stops,
@@ -78,6 +79,7 @@ def run_merge(
         from .template import check_template
 
         check_template(request.template)
+    load_early()
     folders = [adapter_folder(name, request.cache_dir) for name in request.adapters]
     adapters = [read_adapter(folder) for folder in folders]
     name, trained = (request.base, None) if request.base else base_name(folders[0])
@@ -105,7 +107,7 @@ def run_merge(
 
         started = time.monotonic()
         with _bar("merging", plan.size, show) as progress:
-            written = write(plan, folder, threads=threads, progress=progress)
+            written = write(plan, folder, threads=threads, verified=level != "none", progress=progress)
         seconds = time.monotonic() - started
         report: dict[str, Any] = {
             "lf_registry": version("lf-registry"),

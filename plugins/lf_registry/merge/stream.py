@@ -20,7 +20,7 @@ from .work import Copy, Merge, shares, work_of
 from .worker import Engine, Merged, Worker
 
 #: Bytes of a piece that is merged: small enough that its buffers stay in the processor's cache.
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 19
 
 
 @dataclass
@@ -37,7 +37,13 @@ class Written:
 
 
 def write(
-    plan: Plan, folder: Path, *, threads: int, piece: int = PIECE_BYTES, progress: Callable[[int], None]
+    plan: Plan,
+    folder: Path,
+    *,
+    threads: int,
+    piece: int = PIECE_BYTES,
+    verified: bool = True,
+    progress: Callable[[int], None],
 ) -> Written:
     """Write all weight files of a plan into ``folder`` and sync them.
 
@@ -46,6 +52,7 @@ def write(
         folder: an existing folder.
         threads: how many.
         piece: bytes that are merged at a time.
+        verified: whether the files are read back afterwards, so that they stay in memory and are hashed.
         progress: gets the number of bytes done so far, a few times a second, in the calling thread.
 
     Raises:
@@ -60,13 +67,12 @@ def write(
     # One core imports what computes while the others copy.
     workers = [Worker(folder, share) for share in shares(copies, max(1, threads - 1))]
     stop = threading.Event()
-    with ThreadPoolExecutor(len(workers) + threads + 1) as pool:
+    with ThreadPoolExecutor(len(workers) + threads) as pool:
         running = [pool.submit(worker.run, stop) for worker in workers]
-        flusher = pool.submit(_flush, [folder / shard.file for shard in plan.shards], stop)
         try:
             if merges:
                 engine = _engine([item.tensor for item in merges])
-                merging = [Worker(folder, share, piece, engine) for share in shares(merges, threads)]
+                merging = [Worker(folder, share, piece, engine, verified=verified) for share in shares(merges, threads)]
                 workers += merging
                 running += [pool.submit(worker.run, stop) for worker in merging]
             while wait(running, timeout=0.1, return_when="FIRST_EXCEPTION").not_done:
@@ -74,7 +80,7 @@ def write(
                 if any(future.done() and future.exception() for future in running):
                     stop.set()
             stop.set()
-            for future in [*running, flusher]:
+            for future in running:
                 future.result()
             list(pool.map(sync, [folder / shard.file for shard in plan.shards]))
         finally:
@@ -106,12 +112,3 @@ def _no_collection() -> Iterator[None]:
         gc.freeze()
         if was:
             gc.enable()
-
-
-def _flush(paths: list[Path], stop: threading.Event) -> None:
-    """Send to the disk what is written so far, again and again, so that the last sync has little left to do."""
-    while not stop.wait(0.2):
-        for path in paths:
-            if stop.is_set():
-                return
-            sync(path)

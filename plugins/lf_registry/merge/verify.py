@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from .plan import Plan
+from .shards import OutShard
 from .stream import Written
-from .work import Copy
-from .worker import Merged
 
 _READ = 1 << 20
 
 
 def bytes_to_read(plan: Plan, written: Written) -> int:
-    """How many bytes ``verify_tensors`` reads: the files, what was merged in them, what was copied and its source."""
-    return plan.size + sum(done.work.count for done in written.merged) + 2 * sum(item.count for item in written.copied)
+    """How many bytes ``verify_tensors`` reads: every file once, and the sources of what was copied."""
+    return plan.size + sum(item.count for item in written.copied)
 
 
 def verify_tensors(
@@ -41,13 +40,27 @@ def verify_tensors(
     Raises:
         UserError: a byte differs from what it should be, a value is NaN or infinite, or the adapter changed nothing.
     """
-    reader = _Reader(folder, progress)
+    reader = _Reader(progress)
     with ThreadPoolExecutor(threads) as pool:
-        hashes = dict(
-            pool.map(lambda shard: (shard.file, reader.digest(folder / shard.file, 0, shard.size)), plan.shards)
-        )
-        wrong = [problem for problem in pool.map(reader.check_merged, written.merged) if problem]
-        wrong += [problem for problem in pool.map(reader.check_copy, written.copied) if problem]
+        files = [pool.submit(_read_back, reader, folder, shard, written) for shard in plan.shards]
+        sources = {
+            (item.file, item.place): pool.submit(reader.digests, item.source, [(item.start, item.count)])
+            for item in written.copied
+        }
+    read = {shard.file: future.result() for shard, future in zip(plan.shards, files, strict=True)}
+    wrong = []
+    for done in written.merged:
+        item = done.work
+        if read[item.file][item.begin, item.count] != done.digest:
+            wrong.append(
+                f"{item.file}: tensor {item.tensor.name!r} does not read back as it was written: is the disk sound?"
+            )
+    for copy in written.copied:
+        if read[copy.file][copy.place, copy.count] != sources[copy.file, copy.place].result()[copy.start, copy.count]:
+            wrong.append(
+                f"{copy.file}: {copy.count:,} bytes from byte {copy.place:,} differ from {copy.source}, "
+                "copied from there"
+            )
     touched = [tensor.name for tensor in plan.tensors if tensor.operations]
     changed = {entry.work.tensor.name for entry in written.merged if entry.changed}
     same = [name for name in touched if name not in changed]
@@ -71,54 +84,49 @@ def verify_tensors(
         "tensors_copied": len(plan.tensors) - len({*touched, *replaced}),
         "tensors_not_changed_by_their_delta": same,
         "finite": True,
-        "files": {file: {"bytes": shard.size, "xxh3_128": hashes[file]} for file, shard in _by_file(plan).items()},
+        "files": {
+            shard.file: {"bytes": shard.size, "xxh3_128": read[shard.file][0, shard.size]} for shard in plan.shards
+        },
     }
 
 
-def _by_file(plan: Plan) -> dict[str, Any]:
-    return {shard.file: shard for shard in plan.shards}
+def _read_back(reader: _Reader, folder: Path, shard: OutShard, written: Written) -> dict[tuple[int, int], str]:
+    """The digests of a file and of all that was written into it."""
+    parts = [(done.work.begin, done.work.count) for done in written.merged if done.work.file == shard.file]
+    parts += [(item.place, item.count) for item in written.copied if item.file == shard.file]
+    return reader.digests(folder / shard.file, [(0, shard.size), *parts])
 
 
 class _Reader:
     """Hashes bytes of files, and counts them."""
 
-    def __init__(self, folder: Path, progress: Callable[[int], None]) -> None:
-        self.folder, self.progress = folder, progress
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self.progress = progress
         self.done, self.lock = 0, threading.Lock()
 
-    def digest(self, path: Path, start: int, count: int) -> str:
-        """xxh3 (128 bits) of ``count`` bytes; of fewer when the file ends before."""
+    def digests(self, path: Path, parts: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
+        """xxh3 (128 bits) of parts of a file, which may overlap; every byte is read once.
+
+        Args:
+            path: the file.
+            parts: where each begins and how many bytes it has; of a file that ends before, what there is.
+        """
         import xxhash
 
-        digest = xxhash.xxh3_128()
-        buffer = bytearray(min(_READ, max(1, count)))
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            done = 0
-            while done < count:
-                view = memoryview(buffer)[: min(_READ, count - done)]
-                got = os.preadv(descriptor, [view], start + done)
-                if got == 0:
-                    break
-                digest.update(view[:got])
-                done += got
+        found = {part: xxhash.xxh3_128() for part in parts}
+        waiting = sorted(found, reverse=True)
+        open_parts: list[tuple[int, int]] = []
+        place, end = min(start for start, _ in parts), max(start + count for start, count in parts)
+        buffer = memoryview(bytearray(min(_READ, max(1, end - place))))
+        with path.open("rb", buffering=0) as stream:
+            while place < end and (got := os.preadv(stream.fileno(), [buffer[: end - place]], place)):
+                while waiting and waiting[-1][0] < place + got:
+                    open_parts.append(waiting.pop())
+                for start, count in open_parts:
+                    found[start, count].update(buffer[max(0, start - place) : min(got, start + count - place)])
+                open_parts = [(start, count) for start, count in open_parts if start + count > place + got]
+                place += got
                 with self.lock:
                     self.done += got
                     self.progress(self.done)
-        finally:
-            os.close(descriptor)
-        return digest.hexdigest()
-
-    def check_merged(self, done: Merged) -> str | None:
-        item = done.work
-        if self.digest(self.folder / item.file, item.begin, item.count) == done.digest:
-            return None
-        return f"{item.file}: tensor {item.tensor.name!r} does not read back as it was written: is the disk sound?"
-
-    def check_copy(self, item: Copy) -> str | None:
-        here = self.digest(self.folder / item.file, item.place, item.count)
-        if here == self.digest(item.source, item.start, item.count):
-            return None
-        return (
-            f"{item.file}: {item.count:,} bytes from byte {item.place:,} differ from {item.source}, copied from there"
-        )
+        return {part: digest.hexdigest() for part, digest in found.items()}

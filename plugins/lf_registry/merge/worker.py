@@ -15,6 +15,7 @@ from ..safetensors_format import DTYPE_BITS
 from .operations import FEWEST_ROWS, OutTensor
 from .reading import read_into
 from .work import Copy, Merge
+from .writing import Writer, begin_writeback
 
 #: Bytes that the kernel copies in one call: few calls, because each has to wait for Python while a library is imported.
 _COPY_BYTES = 64 << 20
@@ -26,8 +27,8 @@ class Merged:
 
     Attributes:
         work: the rows.
-        digest: xxh3 (128 bits) of the bytes that were written.
-        changed: whether any byte differs from the source.
+        digest: xxh3 (128 bits) of the bytes that were written; of none when nobody reads them back.
+        changed: whether any byte differs from the source; when nobody asks, it may.
         finite: whether no value is NaN or infinite.
     """
 
@@ -52,12 +53,20 @@ class Worker:
         share: the work.
         piece: bytes that are merged at a time.
         engine: what merges; None for a share of copies.
+        verified: whether what is merged is read back afterwards: it stays in memory then, and is hashed here.
     """
 
     def __init__(
-        self, folder: Path, share: Sequence[Copy | Merge], piece: int = 0, engine: Engine | None = None
+        self,
+        folder: Path,
+        share: Sequence[Copy | Merge],
+        piece: int = 0,
+        engine: Engine | None = None,
+        *,
+        verified: bool = True,
     ) -> None:
         self.folder, self.share, self.piece, self.engine = folder, share, piece, engine
+        self.verified, self._writer = verified, Writer(keep=verified)
         self.done = 0
         self.merged: list[Merged] = []
         self._open: dict[tuple[Path, int], int] = {}
@@ -75,6 +84,7 @@ class Worker:
                     self._copy(item, stop)
                 else:
                     self.merged.append(self._merge(item, stop))
+            self._writer.flush()
 
     def _file(self, path: Path, flags: int) -> int:
         """An open file; the one before it in the same direction is kept, because work comes file by file."""
@@ -93,6 +103,7 @@ class Worker:
             )
             if count == 0:
                 raise OSError(errno.EIO, "became shorter while it was copied", str(item.source))
+            begin_writeback(target, item.place + done, count)
             done += count
             self.done += count
 
@@ -108,7 +119,7 @@ class Worker:
         need = held * min(item.last - item.first, step + FEWEST_ROWS)
         if len(self._buffer) < need:
             self._buffer = bytearray(max(need, 2 * self.piece))
-        digest, changed, finite = xxhash.xxh3_128(), tensor.source.dtype != tensor.dtype, True
+        digest, changed, finite = xxhash.xxh3_128(), tensor.source.dtype != tensor.dtype or not self.verified, True
         first = item.first
         while first < item.last and not stop.is_set():
             last = first + step if item.last - first >= step + FEWEST_ROWS else item.last
@@ -117,9 +128,10 @@ class Worker:
             original = None if changed else xxhash.xxh3_64_intdigest(view)
             written, sound = rows.merge(view, first, self._scratch)
             finite = finite and sound
-            digest.update(written)
+            if self.verified:
+                digest.update(written)
             changed = changed or original != xxhash.xxh3_64_intdigest(written)
-            _write_all(target, written, item.place + first * item.row_bytes)
+            self._writer.write(target, written, item.place + first * item.row_bytes)
             self.done += len(written)
             first = last
         return Merged(item, digest.hexdigest(), changed, finite)
@@ -128,12 +140,6 @@ class Worker:
 def _piece_rows(row_bytes: int, piece: int) -> int:
     """How many rows a piece has: ``piece`` bytes of them in multiples of 16, at least ``FEWEST_ROWS``."""
     return max(FEWEST_ROWS, piece // max(1, row_bytes) // 16 * 16)
-
-
-def _write_all(descriptor: int, view: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(view):
-        done += os.pwrite(descriptor, view[done:], offset + done)
 
 
 def copy_range(source: int, target: int, start: int, place: int, count: int) -> int:
@@ -148,5 +154,7 @@ def copy_range(source: int, target: int, start: int, place: int, count: int) -> 
         if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
             raise
     data = os.pread(source, min(count, 1 << 20), start)
-    _write_all(target, memoryview(data), place)
+    writer = Writer(keep=True)
+    writer.write(target, memoryview(data), place)
+    writer.flush()
     return len(data)
