@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ class Base:
     config: dict[str, Any]
     headers: dict[str, Header]
     parts: dict[str, Part]
+
+
+def main_type(sizes: Iterable[tuple[str, int]]) -> str:
+    """The type among ``FLOATS`` that most values have, of types and sizes; fp32 when there are none of them."""
+    total = dict.fromkeys(("F32", *FLOATS), 0)
+    for dtype, size in sizes:
+        if dtype in total:
+            total[dtype] += size
+    return max(total, key=lambda name: total[name])
 
 
 def parts_of(header: Header) -> dict[str, Part]:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from .quiet import quiet
+from .checkpoint import FLOATS, main_type, read_base, read_json
+from .quiet import no_collection, no_progress_bars, quiet
 
-#: Below so many parameters the comparison is made unless it is turned off: two loads in fp32 then fit most machines.
+if TYPE_CHECKING:
+    from .blockwise import Widener
+
+#: Below so many parameters the comparison is made unless it is turned off: it then takes some ten seconds.
 MOST_PARAMETERS = 2_000_000_000
+#: Bytes of the libraries, and of what a prompt of some dozen tokens makes.
+_LIBRARIES = 1_500_000_000
 PROMPT = "아이언맨은 오늘도 수트를 고치며 자비스와 이야기한다. The quick brown fox jumps over the lazy dog. 1 + 1 = 2"
+_TOKENS = 32
 #: The largest accepted distance, ||merged - adapted|| / ||adapted||. Rounding the weights once to a type with p bits of
 #: precision moves each by up to 2^-p of itself, and the logits by about as much for each layer (fp32 2^-24,
 #: fp16 2^-11, bf16 2^-8). The limits are a choice: several times what tiny models showed, far below a lost scaling.
@@ -24,16 +33,13 @@ class NotComparable(Exception):
     """Base and adapter cannot be run here, which says nothing about the merge; the message says why."""
 
 
-def compare_logits(
-    base: Path, adapters: Sequence[Path], merged: Path, dtype: str, *, trust: bool = False
-) -> dict[str, Any]:
+def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, *, trust: bool = False) -> dict[str, Any]:
     """Run base + adapters and the merged model on one prompt.
 
     Args:
         base: the base model's folder.
         adapters: the adapters' folders; all but the last are merged by PEFT, the last is applied while running.
         merged: the merged model's folder.
-        dtype: the safetensors name of the merged weights' type, for the tolerance.
         trust: run the Python code that the base brings.
 
     Returns:
@@ -43,18 +49,28 @@ def compare_logits(
         NotComparable: base + adapters cannot be loaded or run.
         UserError: the distance is above the tolerance, or the merged model alone cannot be run.
     """
-    import torch
+    with quiet(), no_collection():
+        import torch
 
-    with quiet(), _without_bars(), torch.no_grad():
+        from .blockwise import Widener
+    with quiet(), no_progress_bars(), torch.no_grad():
         try:
-            ids = _prompt(merged, trust)
-            expected = _adapted(base, adapters, merged, ids, trust)
+            ids, widener = _prompt(merged, trust), Widener()
+            try:
+                expected = _logits(base, ids, trust, widener, adapters, _vocabulary(merged))
+            except Exception:  # perhaps the model's code reads weights of another block: then it is loaded in fp32
+                parameters = sum(prod(part.shape) for part in read_base(merged).parts.values())
+                if 4 * 1.3 * parameters > free_memory():
+                    raise
+                widener = None
+                expected = _logits(base, ids, trust, widener, adapters, _vocabulary(merged))
         except Exception as error:  # whatever a model's own code raises
             raise NotComparable(_first_line(error)) from error
         try:
-            got = _load(merged, trust)(ids).logits
+            got = _logits(merged, ids, trust, widener)
         except Exception as error:
             raise UserError(f"the merged model cannot be run, base + adapter can: {_first_line(error)}") from error
+    dtype = _stored_type(merged)
     distance = ((got - expected).norm() / expected.norm().clamp_min(1e-12)).item()
     if not distance <= TOLERANCE[dtype]:
         raise UserError(
@@ -63,6 +79,21 @@ def compare_logits(
             hint="nothing was put in place; --verify tensors skips this comparison",
         )
     return {"distance": distance, "tolerance": TOLERANCE[dtype], "tokens": ids.shape[1]}
+
+
+def memory_needed(tensors: Iterable[tuple[str, Sequence[int]]]) -> int:
+    """Bytes of main memory that the comparison takes: the largest block in fp32, and the vocabulary's matrices.
+
+    Args:
+        tensors: names and shapes.
+    """
+    sizes: dict[str, int] = {}
+    for name, shape in tensors:
+        numbered = re.match(r".*?\.\d+(?=\.)", name)
+        block = numbered[0] if numbered else name
+        sizes[block] = sizes.get(block, 0) + 4 * prod(shape)
+    outside = sum(size for name, size in sizes.items() if not name[-1].isdigit())
+    return _LIBRARIES + outside + max((size for name, size in sizes.items() if name[-1].isdigit()), default=0)
 
 
 def _first_line(error: Exception) -> str:
@@ -93,12 +124,12 @@ def _prompt(merged: Path, trust: bool) -> Any:
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(merged, trust_remote_code=trust)(PROMPT, return_tensors="pt")["input_ids"][
-            :, :64
+            :, :_TOKENS
         ]
-    return torch.arange(32)[None]
+    return torch.arange(_TOKENS)[None]
 
 
-def _load(folder: Path, trust: bool) -> Any:
+def _load(folder: Path, trust: bool, dtype: str) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
@@ -106,37 +137,36 @@ def _load(folder: Path, trust: bool) -> Any:
     own = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     causal = own or type(config) in AutoModelForCausalLM._model_mapping
     auto = AutoModelForCausalLM if causal else AutoModelForImageTextToText
-    return auto.from_pretrained(folder, dtype=torch.float32, trust_remote_code=trust).eval()
+    return auto.from_pretrained(folder, dtype=getattr(torch, FLOATS[dtype]), trust_remote_code=trust)
 
 
-def _adapted(base: Path, adapters: Sequence[Path], merged: Path, ids: Any, trust: bool) -> Any:
-    from peft import PeftModel
-
-    model = _load(base, trust)
-    rows = _vocabulary(merged)
+def _logits(
+    folder: Path,
+    ids: Any,
+    trust: bool,
+    widener: Widener | None,
+    adapters: Sequence[Path] = (),
+    rows: int | None = None,
+) -> Any:
+    """Run a model with adapters in fp32; ``rows``: the vocabulary that they were trained with."""
+    model = _load(folder, trust, _stored_type(folder) if widener else "F32")
     if rows and model.get_input_embeddings().weight.shape[0] != rows:
         model.resize_token_embeddings(rows, mean_resizing=False)
     for i, adapter in enumerate(adapters):
+        from peft import PeftModel
+
         model = PeftModel.from_pretrained(model, str(adapter))
         if i + 1 < len(adapters):
             model = model.merge_and_unload()
+    if widener:
+        widener.attach(model)
     return model.eval()(ids).logits
 
 
-def _vocabulary(folder: Path) -> int | None:
-    from .checkpoint import read_json
+def _stored_type(folder: Path) -> str:
+    return main_type((part.dtype, prod(part.shape)) for part in read_base(folder).parts.values())
 
+
+def _vocabulary(folder: Path) -> int | None:
     config = read_json(folder / "config.json")
     return config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
-
-
-@contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
-    """Turn off the progress bars of Transformers."""
-    import transformers
-
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.enable_progress_bar()

@@ -1,8 +1,9 @@
-"""Libraries that say on every start what no user of a merge can do anything about."""
+"""Libraries that say on every start what no user of a merge can do anything about, and that take long to start."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import sys
 import warnings
@@ -20,6 +21,19 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """Import without the garbage collector: it would look ten times at a million objects that all stay."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was:
+            gc.enable()
 
 
 @contextlib.contextmanager

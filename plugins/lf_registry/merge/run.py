@@ -17,7 +17,7 @@ from ..errors import UserError, WrongUsage
 from ..fingerprint import weights_fingerprint
 from .adapter import read_adapter
 from .aten import load_early
-from .checkpoint import FLOATS, read_base
+from .checkpoint import read_base
 from .finish import (
     check_stops,
     tokenizer_folder,
@@ -124,7 +124,7 @@ def run_merge(
             found, more = _verify(plan, folder, written, threads, show)
             report["tensors"], notes = found, notes + more
         if level == "logits":
-            found, more = _logits(base.folder, folders, folder, _type(plan), trust=trust, must=verify == "logits")
+            found, more = _logits(base.folder, folders, folder, trust=trust, must=verify == "logits")
             report |= found
             notes += more
         # By the fingerprints a model card knows that what the adapter answered is this model's answer too.
@@ -153,13 +153,13 @@ def _verify(plan: Plan, folder: Path, written: Written, threads: int, show: bool
 
 
 def _logits(
-    base: Path, adapters: list[Path], merged: Path, dtype: str, *, trust: bool, must: bool
+    base: Path, adapters: list[Path], merged: Path, *, trust: bool, must: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Compare the logits where base + adapters can be run; ``must``: an error where they cannot."""
     from .logits import NotComparable, compare_logits
 
     try:
-        return {"logits": compare_logits(base, adapters, merged, dtype, trust=trust)}, []
+        return {"logits": compare_logits(base, adapters, merged, trust=trust)}, []
     except NotComparable as error:
         why = f"base + adapter cannot be run here ({error})"
         if must:
@@ -167,23 +167,16 @@ def _logits(
         return {"verified": "tensors"}, [f"logits were not compared: {why}"]
 
 
-def _type(plan: Plan) -> str:
-    """The type that most merged values have."""
-    sizes = {name: sum(tensor.size for tensor in plan.tensors if tensor.dtype == name) for name in FLOATS}
-    return max(sizes, key=lambda name: sizes[name])
-
-
 def _level(asked: str, plan: Plan, folders: list[Path]) -> tuple[str, list[str]]:
     """How much is verified, and why less than usual."""
     if asked != "auto":
         return asked, []
-    from .logits import MOST_PARAMETERS, free_memory
+    from .logits import MOST_PARAMETERS, free_memory, memory_needed
 
-    count = sum(prod(tensor.shape) for tensor in plan.tensors)
-    if count >= MOST_PARAMETERS:
+    if sum(prod(tensor.shape) for tensor in plan.tensors) >= MOST_PARAMETERS:
         return "tensors", []
-    if 4 * count * 1.3 > free_memory():
-        return "tensors", ["logits were not compared: the model does not fit into the free memory in fp32"]
+    if memory_needed((tensor.name, tensor.shape) for tensor in plan.tensors) > free_memory():
+        return "tensors", ["logits were not compared: too little memory is free for a block of the model in fp32"]
     return "logits", []
 
 

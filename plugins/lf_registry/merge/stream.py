@@ -5,16 +5,15 @@ Memory does not grow with the model: each thread has one piece in its buffers, a
 
 from __future__ import annotations
 
-import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .operations import OutTensor
 from .plan import Plan
+from .quiet import no_collection
 from .safe import sync
 from .work import Copy, Merge, shares, work_of
 from .worker import Engine, Merged, Worker
@@ -96,19 +95,6 @@ def _engine(tensors: list[OutTensor]) -> Engine:
 
     if plain.possible(tensors):
         return plain
-    with _no_collection():
+    with no_collection():
         from . import arithmetic
     return arithmetic
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Import without the garbage collector: it would look ten times at a million objects that all stay."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was:
-            gc.enable()
