@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UserError, did_you_mean
 from ..templates import builtin_template_names, load_templates
-from .quiet import quiet
+from .quiet import no_collection, quiet
 
 
 def check_template(name: str) -> None:
@@ -35,7 +35,7 @@ def write_with_template(
     """
     if source is None:
         raise UserError(f"--template {name}: neither the adapter nor the base has a tokenizer (tokenizer_config.json)")
-    with quiet():
+    with quiet(), no_collection():
         from transformers import AutoTokenizer
 
         from ..hooks.export_template import apply_template
