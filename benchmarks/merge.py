@@ -145,6 +145,7 @@ def measure(work: Path, options: argparse.Namespace) -> None:
         "import torch": [sys.executable, "-c", "import torch"],
         "cp -r": ["cp", "-r", str(base), str(out)],
         "cp -r; sync": ["sh", "-c", f"cp -r {base} {out} && sync -f {out}"],
+        "merge": ours,
         "merge --verify none": [*ours, "--verify", "none"],
         "merge --verify tensors": [*ours, "--verify", "tensors"],
     }
