@@ -29,6 +29,7 @@ def _config(family: str):
         "qwen2": lambda: hf.Qwen2Config(**LLAMA),
         "qwen2-tied": lambda: hf.Qwen2Config(**LLAMA, tie_word_embeddings=True),
         "gpt2": lambda: hf.GPT2Config(vocab_size=160, n_embd=64, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2),
+        "mamba": lambda: hf.MambaConfig(vocab_size=160, hidden_size=64, num_hidden_layers=2, state_size=8),
         "mixtral": lambda: hf.MixtralConfig(**LLAMA, num_local_experts=4),
         "qwen3-moe": lambda: hf.Qwen3MoeConfig(**LLAMA, **EXPERTS),
         "qwen2-vl": lambda: hf.Qwen2VLConfig(text_config=LLAMA | ROPE, vision_config=QWEN_EYES, **IMAGES),

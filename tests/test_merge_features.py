@@ -248,3 +248,11 @@ def test_sharding(bases, merged, tmp_path, options):
     state = load(out).state_dict()
     assert index["metadata"]["total_size"] == sum(tensor.numel() * 2 for tensor in state.values())
     same(state, peft_merged(base, adapter))
+
+
+@pytest.mark.parametrize(("family", "target"), [("llama", "q_proj"), ("gpt2", "c_attn")])
+def test_an_adapter_that_was_trained_again_in_the_same_folder(bases, merged, tmp_path, family, target):
+    base, adapter = bases(family), tmp_path / "adapter"
+    for seed in (1, 2):
+        save_adapter(base, adapter, seed=seed, target_modules=[target])
+        same(load(merged(adapter, out=tmp_path / f"out-{seed}")).state_dict(), peft_merged(base, adapter))

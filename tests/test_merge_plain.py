@@ -52,6 +52,19 @@ def test_a_library_that_is_missing_or_another(monkeypatch, tmp_path):
 
 
 @needs_linux
+def test_a_thread_that_computes_alone_stays_alone():
+    def threads_after_a_large_operation():
+        aten.one_thread()
+        aten.convert(View(np.zeros(1 << 20, np.float32)), View(np.zeros(1 << 20, np.uint16), "BF16"))
+        return aten._library().omp_get_max_threads()
+
+    torch.set_num_threads(3)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(threads_after_a_large_operation).result() == 1
+    assert torch.get_num_threads() == 3
+
+
+@needs_linux
 @settings(max_examples=60, deadline=None)
 @given(m=st.integers(32, 300), k=st.integers(1, 130), n=st.integers(32, 300))
 def test_any_product_has_torchs_bits(m, k, n):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 
 import pytest
 import torch
@@ -44,8 +45,8 @@ def adds(shape, dtype, rank) -> bool:
 
 
 @QUIET
-@given(model=models())
-def test_any_model(tmp_path_factory, model):
+@given(model=models(), verified=st.booleans())
+def test_any_model(tmp_path_factory, model, verified):
     specs, files, piece, threads, most = model
     folder = tmp_path_factory.mktemp("any")
     torch.manual_seed(len(specs))
@@ -74,7 +75,7 @@ def test_any_model(tmp_path_factory, model):
     out = folder / "out"
     out.mkdir()
     seen = []
-    written = stream.write(plan, out, threads=threads, piece=piece, progress=seen.append)
+    written = stream.write(plan, out, threads=threads, piece=piece, verified=verified, progress=seen.append)
     got = {}
     for shard in plan.shards:
         read_header(out / shard.file)
@@ -87,7 +88,7 @@ def test_any_model(tmp_path_factory, model):
         assert torch.equal(got[name], expected), name
     assert seen[-1] == sum(tensor.size for tensor in planned.values())
     differ = any(not torch.equal(got[name], tensor) for name, tensor in tensors.items())
-    if differ and all(tensor.isfinite().all() for tensor in got.values()):
+    if verified and differ and all(tensor.isfinite().all() for tensor in got.values()):
         verify_tensors(plan, out, written, threads, lambda done: None)
 
 
@@ -181,3 +182,23 @@ def test_a_byte_that_changes_on_the_disk_is_found(bases, tmp_path, broken):
         file.write(bytes([byte[0] ^ 1]))
     with pytest.raises(UserError, match="read back" if broken == "merged" else "copied from there"):
         verify_tensors(plan, tmp_path / "out", written, 2, seen.append)
+
+
+def test_an_empty_tensor_at_the_place_of_another_files_tensor(bases, tmp_path):
+    from lf_registry.merge.resolve import Request
+    from lf_registry.merge.run import run_merge
+    from merge_models import save_adapter
+
+    base = tmp_path / "base"
+    shutil.copytree(bases("llama", "bf16"), base)
+    adapter = save_adapter(base, tmp_path / "adapter", target_modules=["q_proj"])
+    rest = load_file(base / "model.safetensors")
+    (base / "model.safetensors").unlink()
+    groups = {"model-1.safetensors": {"zz": torch.empty(0, dtype=torch.bfloat16)}, "model-2.safetensors": rest}
+    for name, tensors in groups.items():
+        save_file(tensors, base / name, metadata={"format": "pt"})
+    weight_map = {tensor: name for name, tensors in groups.items() for tensor in tensors}
+    (base / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    size = sum(2 * tensor.numel() for tensor in rest.values())
+    request = Request((str(adapter),), tmp_path / "out", base=str(base), max_shard_size=size - 1)
+    assert run_merge(request, verify="tensors", show=False).report["tensors"]["tensors_merged"] == 2

@@ -50,14 +50,17 @@ def test_any_sequence_of_writes(files, keep, starts, sizes):
         assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS])
-def test_a_kernel_that_cannot_is_asked_once(files, monkeypatch, code):
+REFUSALS = [OSError(code, os.strerror(code)) for code in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)]
+
+
+@pytest.mark.parametrize("refusal", [*REFUSALS, NotImplementedError()], ids=repr)
+def test_a_kernel_or_a_python_that_cannot_is_asked_once(files, monkeypatch, refusal):
     seen, pwritev = [], os.pwritev
 
     def older(descriptor, views, place, flags=0):
         seen.append(flags)
         if flags:
-            raise OSError(code, os.strerror(code))
+            raise refusal
         return pwritev(descriptor, views, place)
 
     monkeypatch.setattr(writing.os, "pwritev", older)

@@ -30,6 +30,8 @@ _FUNCTIONS = (
     "copy_",
     *(f"dtype_{name}" for name in _NAMES.values()),
 )
+#: Values of an operation that torch may spread over threads: twice its grain (aten/src/ATen/TensorIterator.h).
+_LARGE = 65_536
 _ONCE = threading.Lock()
 
 
@@ -88,8 +90,8 @@ def one_thread() -> None:
     library = _library()
     if hasattr(library, "MKL_Set_Num_Threads_Local"):
         library.MKL_Set_Num_Threads_Local(1)
-    value = View(np.zeros(1, np.float32))
-    convert(value, value)  # a thread's first operation takes the number over that MKL or the environment says
+    # A thread's first large operation takes over the number that MKL or the environment says, and so forgets ours.
+    convert(View(np.zeros(_LARGE, np.float32)), View(np.zeros(_LARGE, np.uint16), "BF16"))
     if hasattr(library, "omp_set_num_threads"):
         library.omp_set_num_threads(1)
 
@@ -118,7 +120,10 @@ def _library() -> ctypes.CDLL | None:
 def _load() -> ctypes.CDLL | None:
     if sys.platform != "linux":
         return None
-    spec = importlib.util.find_spec("torch")
+    try:
+        spec = importlib.util.find_spec("torch")
+    except ValueError:  # something that is not torch has its name
+        return None
     for folder in (spec and spec.submodule_search_locations) or ():
         handle = _dlopen(os.fsencode(Path(folder, "lib", "libtorch_cpu.so")))
         library = ctypes.CDLL("libtorch_cpu.so", handle=handle) if handle else None

@@ -54,23 +54,20 @@ def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, *, trust:
 
         from .blockwise import Widener
     with quiet(), no_progress_bars(), torch.no_grad():
+        widener = Widener()
         try:
-            ids, widener = _prompt(merged, trust), Widener()
-            try:
-                expected = _logits(base, ids, trust, widener, adapters, _vocabulary(merged))
-            except Exception:  # perhaps the model's code reads weights of another block: then it is loaded in fp32
-                parameters = sum(prod(part.shape) for part in read_base(merged).parts.values())
-                if 4 * 1.3 * parameters > free_memory():
-                    raise
-                widener = None
-                expected = _logits(base, ids, trust, widener, adapters, _vocabulary(merged))
+            ids = _prompt(merged, trust)
+            expected = _run(base, ids, trust, widener, adapters, _vocabulary(merged))
         except Exception as error:  # whatever a model's own code raises
             raise NotComparable(_first_line(error)) from error
         try:
-            got = _logits(merged, ids, trust, widener)
+            got = _run(merged, ids, trust, widener)
+        except NotComparable:
+            raise
         except Exception as error:
             raise UserError(f"the merged model cannot be run, base + adapter can: {_first_line(error)}") from error
-    dtype = _stored_type(merged)
+    # A merge rounds to the base's type, whatever it writes.
+    dtype = max(_stored_type(base), _stored_type(merged), key=lambda name: TOLERANCE[name])
     distance = ((got - expected).norm() / expected.norm().clamp_min(1e-12)).item()
     if not distance <= TOLERANCE[dtype]:
         raise UserError(
@@ -82,7 +79,7 @@ def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, *, trust:
 
 
 def memory_needed(tensors: Iterable[tuple[str, Sequence[int]]]) -> int:
-    """Bytes of main memory that the comparison takes: the largest block in fp32, and the vocabulary's matrices.
+    """Bytes of main memory that the comparison takes: those of the largest block in fp32, and the libraries'.
 
     Args:
         tensors: names and shapes.
@@ -92,8 +89,7 @@ def memory_needed(tensors: Iterable[tuple[str, Sequence[int]]]) -> int:
         numbered = re.match(r".*?\.\d+(?=\.)", name)
         block = numbered[0] if numbered else name
         sizes[block] = sizes.get(block, 0) + 4 * prod(shape)
-    outside = sum(size for name, size in sizes.items() if not name[-1].isdigit())
-    return _LIBRARIES + outside + max((size for name, size in sizes.items() if name[-1].isdigit()), default=0)
+    return _LIBRARIES + max(sizes.values(), default=0)
 
 
 def _first_line(error: Exception) -> str:
@@ -138,6 +134,26 @@ def _load(folder: Path, trust: bool, dtype: str) -> Any:
     causal = own or type(config) in AutoModelForCausalLM._model_mapping
     auto = AutoModelForCausalLM if causal else AutoModelForImageTextToText
     return auto.from_pretrained(folder, dtype=getattr(torch, FLOATS[dtype]), trust_remote_code=trust)
+
+
+def _run(
+    folder: Path, ids: Any, trust: bool, widener: Widener, adapters: Sequence[Path] = (), rows: int | None = None
+) -> Any:
+    """The logits, by blocks; of a model whose code reads weights of another block, by loading all of it in fp32.
+
+    Raises:
+        NotComparable: it cannot be run by blocks, and there is too little memory for all of it.
+        Exception: whatever else loading and running a model raises.
+    """
+    try:
+        return _logits(folder, ids, trust, widener, adapters, rows)
+    except Exception as error:
+        failed = _first_line(error)
+    widener.release()
+    parameters = sum(prod(part.shape) for part in read_base(folder).parts.values())
+    if 4 * 1.3 * parameters > free_memory():
+        raise NotComparable(failed)
+    return _logits(folder, ids, trust, None, adapters, rows)
 
 
 def _logits(

@@ -70,6 +70,7 @@ class Scratch:
         held = self._memory.get(name)
         if held is None or held.size < rows * columns:
             held = self._memory[name] = np.empty(rows * columns, np.float32)
+            self._views.clear()  # they would keep the smaller one
         return self.view(held[: rows * columns].reshape(rows, columns), "F32")
 
     def view(self, array: np.ndarray, dtype: str) -> View:

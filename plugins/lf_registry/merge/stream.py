@@ -71,6 +71,7 @@ def write(
         try:
             if merges:
                 engine = _engine([item.tensor for item in merges])
+                engine.load.cache_clear()  # by name and place: an adapter may have been trained again since
                 merging = [Worker(folder, share, piece, engine, verified=verified) for share in shares(merges, threads)]
                 workers += merging
                 running += [pool.submit(worker.run, stop) for worker in merging]

@@ -43,10 +43,9 @@ def verify_tensors(
     reader = _Reader(progress)
     with ThreadPoolExecutor(threads) as pool:
         files = [pool.submit(_read_back, reader, folder, shard, written) for shard in plan.shards]
-        sources = {
-            (item.file, item.place): pool.submit(reader.digests, item.source, [(item.start, item.count)])
-            for item in written.copied
-        }
+        sources = [
+            (item, pool.submit(reader.digests, item.source, [(item.start, item.count)])) for item in written.copied
+        ]
     read = {shard.file: future.result() for shard, future in zip(plan.shards, files, strict=True)}
     wrong = []
     for done in written.merged:
@@ -55,8 +54,8 @@ def verify_tensors(
             wrong.append(
                 f"{item.file}: tensor {item.tensor.name!r} does not read back as it was written: is the disk sound?"
             )
-    for copy in written.copied:
-        if read[copy.file][copy.place, copy.count] != sources[copy.file, copy.place].result()[copy.start, copy.count]:
+    for copy, source in sources:
+        if read[copy.file][copy.place, copy.count] != source.result()[copy.start, copy.count]:
             wrong.append(
                 f"{copy.file}: {copy.count:,} bytes from byte {copy.place:,} differ from {copy.source}, "
                 "copied from there"

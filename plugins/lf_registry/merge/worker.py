@@ -41,6 +41,7 @@ class Merged:
 class Engine(Protocol):
     """A module that computes: ``plain`` where it can, ``arithmetic`` for everything."""
 
+    load: Any
     Scratch: Callable[[], Any]
     Rows: Callable[[OutTensor], Any]
 
@@ -87,7 +88,7 @@ class Worker:
             self._writer.flush()
 
     def _file(self, path: Path, flags: int) -> int:
-        """An open file; the one before it in the same direction is kept, because work comes file by file."""
+        """An open file; it stays open until the share is done."""
         if (path, flags) not in self._open:
             descriptor = os.open(path, flags)
             self._stack.callback(os.close, descriptor)

@@ -81,6 +81,8 @@ class Writer:
         if self._flags:
             try:
                 return os.pwritev(self._descriptor, views, place, self._flags)
+            except NotImplementedError:  # Python was built where it cannot be said
+                self._flags = 0
             except OSError as error:
                 if error.errno not in _NOT_KNOWN:
                     raise
