@@ -174,7 +174,7 @@ def measure(work: Path, options: argparse.Namespace) -> None:
         ]
         print(f"{name:24}{wall:8.2f}{cpu:8.2f}{peak:9.0f}" + "".join(f"{ratio:{WIDTH}.2f}" for ratio in ratios))
     if options.export:
-        for name, runs in seen.items():
+        for name, runs in list(seen.items())[:-1]:  # export itself is the last
             faster = sorted(to[0] / run[0] for run, to in zip(runs, seen[EXPORT_NAME], strict=True))
             least, middle, most = faster[0], statistics.median(faster), faster[-1]
             print(f"export takes {middle:.1f} ({least:.1f} to {most:.1f}) times as long as {name}")

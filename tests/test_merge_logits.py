@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 
+from lf_registry.errors import UserError
 from lf_registry.merge import logits as module
 from lf_registry.merge.blockwise import Widener, blocks
 from lf_registry.merge.checkpoint import read_base
@@ -49,13 +50,14 @@ def test_the_logits_are_those_of_the_model_in_fp32(bases, family, dtype):
         assert tensor.dtype == before[name].dtype and torch.equal(tensor, before[name]), name
 
 
-@pytest.mark.parametrize("family", ["llama", "llama-tied"])
-@pytest.mark.parametrize("name", ADAPTERS)
+WRAPPED = [(family, name) for family in ("llama", "llama-tied") for name in ADAPTERS]
+WRAPPED.remove(("llama-tied", "saved"))  # PEFT itself trains the tied layers as two
+
+
+@pytest.mark.parametrize(("family", "name"), WRAPPED)
 def test_what_peft_wraps_runs_in_fp32_too(bases, tmp_path, family, name):
     from peft import PeftModel
 
-    if (family, name) == ("llama-tied", "saved"):
-        pytest.skip("PEFT itself trains the tied layers as two")
     folder = bases(family, "bf16")
     adapter = save_adapter(folder, tmp_path / "adapter", **ADAPTERS[name])
     stored = PeftModel.from_pretrained(load(folder), str(adapter))
@@ -211,3 +213,11 @@ def test_the_first_attempt_leaves_the_memory(merged, monkeypatch):
     monkeypatch.setattr(module, "_load", odd)
     compare_logits(*merged)
     assert alive == [[False] * i for i in range(4)]
+
+
+def test_a_merged_model_that_does_not_fit_is_named(bases, tmp_path, monkeypatch):
+    adapter = save_adapter(bases("mamba", "fp32"), tmp_path / "adapter", target_modules=["in_proj"])
+    monkeypatch.setattr(module, "free_memory", lambda: 1000)
+    request = Request((str(adapter),), tmp_path / "out", dtype="bfloat16")
+    with pytest.raises(UserError, match=r"--verify logits: the merged model cannot be run here .*free memory in fp32"):
+        run_merge(request, verify="logits", show=False)

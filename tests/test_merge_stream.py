@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import time
 
 import pytest
 import torch
@@ -202,3 +203,24 @@ def test_an_empty_tensor_at_the_place_of_another_files_tensor(bases, tmp_path):
     size = sum(2 * tensor.numel() for tensor in rest.values())
     request = Request((str(adapter),), tmp_path / "out", base=str(base), max_shard_size=size - 1)
     assert run_merge(request, verify="tensors", show=False).report["tensors"]["tensors_merged"] == 2
+
+
+def test_after_an_error_or_ctrl_c_nothing_more_is_read(bases, tmp_path):
+    from lf_registry.merge.adapter import read_adapter
+    from lf_registry.merge.plan import make_plan
+    from merge_models import save_adapter
+
+    adapter = read_adapter(save_adapter(bases("llama"), tmp_path / "adapter", target_modules=["q_proj"]))
+    plan = make_plan(read_base(bases("llama")), [adapter], max_shard_size=20_000)
+    (tmp_path / "out").mkdir()
+    written = stream.write(plan, tmp_path / "out", threads=1, progress=lambda done: None)
+    seen = []
+
+    def interrupted(done):
+        seen.append(done)
+        time.sleep(0.3 * (len(seen) - 1))  # what was begun meanwhile gives the error time to arrive
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verify_tensors(plan, tmp_path / "out", written, 1, interrupted)
+    assert len(plan.shards) > 5 and len(seen) <= 2

@@ -30,7 +30,7 @@ TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
 
 
 class NotComparable(Exception):
-    """Base and adapter cannot be run here, which says nothing about the merge; the message says why."""
+    """A model cannot be run here, which says nothing about the merge; the message says which and why."""
 
 
 def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, *, trust: bool = False) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, *, trust:
         The distance, the tolerance and the number of tokens, for the report.
 
     Raises:
-        NotComparable: base + adapters cannot be loaded or run.
+        NotComparable: base + adapters cannot be loaded or run, or memory lacks for the merged model.
         UserError: the distance is above the tolerance, or the merged model alone cannot be run.
     """
     with quiet(), no_collection():
@@ -59,11 +59,11 @@ def compare_logits(base: Path, adapters: Sequence[Path], merged: Path, *, trust:
             ids = _prompt(merged, trust)
             expected = _run(base, ids, trust, widener, adapters, _vocabulary(merged))
         except Exception as error:  # whatever a model's own code raises
-            raise NotComparable(_first_line(error)) from error
+            raise NotComparable(f"base + adapter cannot be run here ({_first_line(error)})") from error
         try:
             got = _run(merged, ids, trust, widener)
-        except NotComparable:
-            raise
+        except NotComparable as error:
+            raise NotComparable(f"the merged model cannot be run here ({error})") from error
         except Exception as error:
             raise UserError(f"the merged model cannot be run, base + adapter can: {_first_line(error)}") from error
     # A merge rounds to the base's type, whatever it writes.
@@ -152,7 +152,7 @@ def _run(
     widener.release()
     parameters = sum(prod(part.shape) for part in read_base(folder).parts.values())
     if 4 * 1.3 * parameters > free_memory():
-        raise NotComparable(failed)
+        raise NotComparable(f"not by blocks: {failed}; and it does not fit into the free memory in fp32")
     return _logits(folder, ids, trust, None, adapters, rows)
 
 

@@ -161,10 +161,9 @@ def _logits(
     try:
         return {"logits": compare_logits(base, adapters, merged, trust=trust)}, []
     except NotComparable as error:
-        why = f"base + adapter cannot be run here ({error})"
         if must:
-            raise UserError(f"--verify logits: {why}", hint="--verify tensors") from None
-        return {"verified": "tensors"}, [f"logits were not compared: {why}"]
+            raise UserError(f"--verify logits: {error}", hint="--verify tensors") from None
+        return {"verified": "tensors"}, [f"logits were not compared: {error}"]
 
 
 def _level(asked: str, plan: Plan, folders: list[Path]) -> tuple[str, list[str]]:

@@ -42,11 +42,17 @@ def verify_tensors(
     """
     reader = _Reader(progress)
     with ThreadPoolExecutor(threads) as pool:
-        files = [pool.submit(_read_back, reader, folder, shard, written) for shard in plan.shards]
-        sources = [
+        files = [(shard, pool.submit(_read_back, reader, folder, shard, written)) for shard in plan.shards]
+        copies = [
             (item, pool.submit(reader.digests, item.source, [(item.start, item.count)])) for item in written.copied
         ]
-    read = {shard.file: future.result() for shard, future in zip(plan.shards, files, strict=True)}
+        try:
+            read = {shard.file: future.result() for shard, future in files}
+            sources = [(item, future.result()) for item, future in copies]
+        except BaseException:  # Ctrl-C too does not wait until everything is read
+            reader.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     wrong = []
     for done in written.merged:
         item = done.work
@@ -55,7 +61,7 @@ def verify_tensors(
                 f"{item.file}: tensor {item.tensor.name!r} does not read back as it was written: is the disk sound?"
             )
     for copy, source in sources:
-        if read[copy.file][copy.place, copy.count] != source.result()[copy.start, copy.count]:
+        if read[copy.file][copy.place, copy.count] != source[copy.start, copy.count]:
             wrong.append(
                 f"{copy.file}: {copy.count:,} bytes from byte {copy.place:,} differ from {copy.source}, "
                 "copied from there"
@@ -101,7 +107,7 @@ class _Reader:
 
     def __init__(self, progress: Callable[[int], None]) -> None:
         self.progress = progress
-        self.done, self.lock = 0, threading.Lock()
+        self.done, self.lock, self.stop = 0, threading.Lock(), threading.Event()
 
     def digests(self, path: Path, parts: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
         """xxh3 (128 bits) of parts of a file, which may overlap; every byte is read once.
@@ -118,7 +124,9 @@ class _Reader:
         place, end = min(start for start, _ in parts), max(start + count for start, count in parts)
         buffer = memoryview(bytearray(min(_READ, max(1, end - place))))
         with path.open("rb", buffering=0) as stream:
-            while place < end and (got := os.preadv(stream.fileno(), [buffer[: end - place]], place)):
+            while place < end and not self.stop.is_set():
+                if not (got := os.preadv(stream.fileno(), [buffer[: end - place]], place)):
+                    break
                 while waiting and waiting[-1][0] < place + got:
                     open_parts.append(waiting.pop())
                 for start, count in open_parts:

@@ -81,7 +81,7 @@ class Writer:
         if self._flags:
             try:
                 return os.pwritev(self._descriptor, views, place, self._flags)
-            except NotImplementedError:  # Python was built where it cannot be said
+            except NotImplementedError:  # what this Python says when its C library has no pwritev2
                 self._flags = 0
             except OSError as error:
                 if error.errno not in _NOT_KNOWN:
